@@ -1,0 +1,103 @@
+/**
+ * The one store's shape: plain data and actions, a slice per file. Buffers, files and the engine stay outside.
+ * `createStudioStore(engine)` is given the engine client, so that a test gives it a fake.
+ */
+import type { ExportPlan, ExportReport, ExportTarget, GpuInfo, IncomingFolder, MeasureReport, MethodInfo, PlainError, Preflight, Shape, StorageInfo, StoredModel } from "../../engine/api";
+import type { Progress } from "../../core/progress";
+import type { ParamValue, Recipe, Reconciliation, OutputOptions } from "../../core/recipe";
+
+export type StepId = "load" | "check" | "shape" | "try" | "save";
+
+export interface CheckpointsSlice {
+  models: StoredModel[];
+  baseId: string | undefined;
+  modelIds: string[];
+  preflight: Preflight | undefined;
+  /** Adds dropped folders: ingests each, the first free role is base, then fine-tuned. */
+  addFolders(folders: IncomingFolder[], options?: { backend?: "copy" | "session"; sample?: boolean }): Promise<void>;
+  loadSample(): Promise<void>;
+  chooseBase(id: string | undefined): void;
+  chooseModels(ids: string[]): void;
+  swapRoles(): void;
+  deleteModel(id: string): Promise<void>;
+  refreshModels(): Promise<void>;
+  runPreflight(): Promise<void>;
+}
+
+export interface RecipeSlice {
+  methods: MethodInfo[];
+  /** Undefined until two models are chosen. */
+  recipe: Recipe | undefined;
+  setMethod(id: string): Promise<void>;
+  setParam(name: string, value: ParamValue): void;
+  resetParam(name: string): void;
+  resetAll(): void;
+  applyPreset(id: string): void;
+  setModelWeight(index: number, weight: number): void;
+  setReconciliation(change: Partial<Reconciliation>): void;
+  setOutput(change: Partial<OutputOptions>): void;
+  /** Restores a whole form from a dropped recipe.json. */
+  loadRecipe(recipe: Recipe): void;
+  undo(): void;
+  redo(): void;
+}
+
+export interface AnalysisSlice {
+  shape: Shape | undefined;
+  measured: MeasureReport | undefined;
+  measure(): Promise<void>;
+  refreshShape(): Promise<void>;
+}
+
+export interface JobsSlice {
+  /** Progress by job, while it runs. */
+  running: Record<string, Progress>;
+  errors: { id: string; error: PlainError; context: string }[];
+  cancel(jobId: string): Promise<void>;
+  dismissError(id: string): void;
+  exportPlan: ExportPlan | undefined;
+  exportReport: ExportReport | undefined;
+  planExport(): Promise<void>;
+  exportModel(target: ExportTarget): Promise<void>;
+  newMerge(): void;
+}
+
+export interface RunRecord {
+  id: string;
+  time: number;
+  recipe: Recipe;
+  recipeHash: string;
+  summary: string;
+  note: string;
+  pinned: boolean;
+  alphas: number[];
+  outcome: "measured" | "saved" | "stopped";
+}
+
+export interface ViewSlice {
+  step: StepId;
+  theme: "system" | "light" | "dark";
+  drawer: "none" | "gpu" | "storage" | "history" | "keys" | "palette" | "network";
+  gpu: GpuInfo | undefined;
+  storage: StorageInfo | undefined;
+  /** Layer under the linked cursor. */
+  layer: number;
+  /** Which fine-tuned model the charts show. */
+  expert: number;
+  chartMode: "layer" | "kind";
+  requests: number;
+  runs: RunRecord[];
+  go(step: StepId): void;
+  setTheme(theme: ViewSlice["theme"]): void;
+  openDrawer(drawer: ViewSlice["drawer"]): void;
+  setLayer(layer: number): void;
+  setExpert(expert: number): void;
+  setChartMode(mode: ViewSlice["chartMode"]): void;
+  noteRun(id: string, note: string): void;
+  pinRun(id: string): void;
+  deleteRun(id: string): void;
+  restoreRun(id: string): void;
+  askPersist(): Promise<void>;
+}
+
+export type StudioState = CheckpointsSlice & RecipeSlice & AnalysisSlice & JobsSlice & ViewSlice;

@@ -1,0 +1,49 @@
+import type { FileSource } from "./files";
+
+/** Dtypes of safetensors in the order of the official enum, which is also the writer's sort key (descending). */
+export const DTYPES = [
+  "BOOL", "F4", "F6_E2M3", "F6_E3M2", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ",
+  "I16", "U16", "F16", "BF16", "I32", "U32", "F32", "C64", "F64", "I64", "U64",
+] as const;
+export type Dtype = (typeof DTYPES)[number];
+
+/** The dtypes that are computed with; the rest is copied through. */
+export type FloatDtype = "F32" | "F16" | "BF16";
+export const FLOAT_DTYPES: readonly FloatDtype[] = ["F32", "F16", "BF16"];
+export const isFloatDtype = (dtype: Dtype): dtype is FloatDtype => (FLOAT_DTYPES as readonly string[]).includes(dtype);
+export const bytesPerElement = (dtype: FloatDtype): number => (dtype === "F32" ? 4 : 2);
+
+export interface TensorInfo {
+  name: string;
+  dtype: Dtype;
+  shape: number[];
+  /** Product of the shape. */
+  elements: number;
+  /** Path of the safetensors file that holds it. */
+  file: string;
+  /** Absolute byte range [begin, end) in that file. */
+  begin: number;
+  end: number;
+}
+
+/** Everything with tensor names is a checkpoint: base, fine-tuned, Fisher, merged. */
+export interface TensorSource {
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Bytes [offset, offset + length) of one tensor, as stored. */
+  read(name: string, offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
+}
+
+/** A model folder: its tensors and the small files beside them. */
+export interface Checkpoint extends TensorSource {
+  /** Folder name, for display. */
+  readonly name: string;
+  readonly files: readonly FileSource[];
+  /** Parsed config.json. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Text of a small file, undefined when the folder has none of that name. */
+  text(path: string): Promise<string | undefined>;
+  /** `__metadata__` of the first safetensors file. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Findings that do not stop the reader (an index whose total_size is off, say). */
+  readonly warnings: readonly string[];
+}

@@ -1,0 +1,296 @@
+/**
+ * What the studio can ask of the engine. Plain data in, plain data out: the same interface is answered by the engine
+ * itself in Node and in tests, and by the worker bridge in the tab. Long calls take a jobId and report Progress;
+ * `cancel(jobId)` makes them reject with StudioError "cancelled" within two seconds.
+ */
+import type { OnProgress } from "../core/progress";
+import type { ErrorDetails } from "../core/errors";
+import type { ParamSpecs } from "../core/params";
+import type { Recipe, Reconciliation } from "../core/recipe";
+import type { Dtype } from "../core/tensors";
+
+export interface GpuInfo {
+  state: "hardware" | "software" | "none";
+  /** "NVIDIA lovelace", "SwiftShader"; empty when there is none. */
+  name: string;
+  vendor: string;
+  architecture: string;
+  description: string;
+  limits: { maxStorageBufferBindingSize: number; maxBufferSize: number; maxComputeWorkgroupStorageSize: number; maxStorageBuffersPerShaderStage: number; maxComputeInvocationsPerWorkgroup: number };
+  features: string[];
+  /** Why there is none, and what to do. */
+  reason?: string;
+}
+
+// ---------------------------------------------------------------- library
+
+/** What a folder is, from config.json and headers alone. */
+export interface ModelFacts {
+  architecture: string;
+  family: string;
+  layers: number | undefined;
+  hidden: number | undefined;
+  intermediate: number | undefined;
+  heads: number | undefined;
+  kvHeads: number | undefined;
+  headDim: number | undefined;
+  vocab: number | undefined;
+  context: number | undefined;
+  ropeTheta: number | undefined;
+  tied: boolean;
+  parameters: number;
+  tensors: number;
+  /** Bytes by dtype, largest first. */
+  dtypes: { dtype: Dtype; bytes: number }[];
+  bytes: number;
+  licence: string | undefined;
+}
+
+/** One dropped folder, as the page hands it over. File objects cross to the worker by reference. */
+export interface IncomingFolder {
+  name: string;
+  files: { path: string; file: File }[];
+}
+
+export interface StoredModel {
+  id: string;
+  name: string;
+  state: "ingesting" | "ready" | "evicted";
+  /** `copy`: chunks in IndexedDB. `session`: the user's files are read in place and forgotten on reload. */
+  backend: "copy" | "session";
+  createdAt: number;
+  bytes: number;
+  files: number;
+  chunks: number;
+  chunksDone: number;
+  /** XXH3-128 over the weight files as stored, hex; absent until verified. */
+  hash?: string;
+  /** The model ships with the page. */
+  sample?: boolean;
+  facts: ModelFacts;
+}
+
+export interface StorageInfo {
+  usedBytes: number;
+  /** What the browser would still grant, measured by probing; absent when it cannot be told. */
+  freeBytes: number | undefined;
+  persistent: boolean;
+}
+
+// ---------------------------------------------------------------- check
+
+export type Severity = "block" | "warn" | "info";
+
+export interface Finding {
+  severity: Severity;
+  code: string;
+  title: string;
+  where?: string;
+  found?: string;
+  why?: string;
+  todo?: string;
+}
+
+export interface CheckOption {
+  value: string;
+  label: string;
+  /** One line: what this choice does to the result. */
+  consequence: string;
+}
+
+export interface CheckRow {
+  id: string;
+  label: string;
+  sub?: string;
+  base: string;
+  /** One per fine-tuned model. */
+  tuned: string[];
+  verdict: "match" | "differs" | "block";
+  /** "What will be done", when there is nothing to choose. */
+  action: string;
+  choice?: { key: keyof Reconciliation; value: string; options: CheckOption[] };
+  /** Ids that carry two meanings, shown folded under the special-tokens row. */
+  clashes?: { id: number; base: string; tuned: string }[];
+}
+
+export interface Preflight {
+  verdict: "ok" | "blocked";
+  elapsedMs: number;
+  rows: CheckRow[];
+  findings: Finding[];
+  reconciliation: Reconciliation;
+  /** Whether methods that need gradients can run, and if not, which part is missing. */
+  fisher: { available: boolean; reason?: string };
+  /** Parameters of the result under `reconciliation`. */
+  parameters: number;
+}
+
+// ---------------------------------------------------------------- methods and recipe
+
+export interface MethodInfo {
+  id: string;
+  label: string;
+  /** "Fisher-weighted", "data-free": the word after the name. */
+  kind: string;
+  /** One or two sentences: what merged is, in words. */
+  summary: string;
+  formula: string;
+  source: string;
+  needs: { base: boolean; fisher: boolean; minModels: number; maxModels: number };
+  params: ParamSpecs;
+  presets: { id: string; label: string; params: Record<string, number | string | boolean> }[];
+}
+
+// ---------------------------------------------------------------- shape
+
+/** Numbers of one layer for one fine-tuned model. Unknown is undefined and is shown as a dash. */
+export interface LayerRow {
+  layer: number;
+  alpha: number | undefined;
+  gateAlpha: number | undefined;
+  fisher: number | undefined;
+  delta2: number | undefined;
+  s: number | undefined;
+  /** Fraction of entries kept by the trim, 0..1, over the layer's trimmed tensors. */
+  kept: number | undefined;
+  /** Share of the layer's sum of delta^2 that the kept entries carry. */
+  delta2ShareKept: number | undefined;
+}
+
+export interface TensorRow {
+  name: string;
+  /** q_proj, k_proj, ..., embed_tokens, norm, lm_head; "other" when the architecture is unknown. */
+  role: string;
+  layer: number | undefined;
+  elements: number;
+  fisherMean: number | undefined;
+  delta2Mean: number | undefined;
+  threshold: number | undefined;
+  kept: number | undefined;
+  delta2ShareKept: number | undefined;
+  alpha: number | undefined;
+  /** Norm calibration: ratio rho, and whether it fired (the merged tensor is divided by rho). */
+  rho: number | undefined;
+  calibrated: boolean;
+}
+
+export interface ExpertShape {
+  name: string;
+  layers: LayerRow[];
+  tensors: TensorRow[];
+  /** alpha given to tensors outside the blocks (embedding, final norm, head). */
+  outsideAlpha: number | undefined;
+  /** Range that the mapping can reach: [0.5, 0.731] with adaptive theta; undefined for methods without one. */
+  reachable: [number, number] | undefined;
+  theta: number | undefined;
+  median: number | undefined;
+}
+
+export interface Shape {
+  experts: ExpertShape[];
+  /** One sentence for the page head: which layer takes least and most. */
+  sentence: string;
+  calibration: { mode: string; tested: number; moved: number };
+  /** Whether every number above rests on a finished pass for these options. */
+  complete: boolean;
+  /** Set while a pass is needed for the options chosen. */
+  needsPass: boolean;
+  warnings: string[];
+}
+
+export interface MeasureReport {
+  /** Hash of everything the pass depends on; two recipes with one key share the pass. */
+  key: string;
+  losses: number[];
+  tokens: number;
+  elapsedMs: number;
+  timings: Record<string, number>;
+  adapter: string;
+  warnings: string[];
+}
+
+// ---------------------------------------------------------------- save
+
+export interface ExportFile {
+  path: string;
+  bytes: number;
+  /** "tensors 1–192, BF16", "base, context 131,072, head untied". */
+  from: string;
+}
+
+export interface ExportPlan {
+  files: ExportFile[];
+  totalBytes: number;
+  tensors: number;
+  parameters: number;
+  recipeHash: string;
+  recipeJson: string;
+  modelCard: string;
+  /** Set when the sizes of some texts are only known after the merge (README, recipe). */
+  approximate: boolean;
+}
+
+export type ExportTarget =
+  | { kind: "folder"; handle: FileSystemDirectoryHandle; name: string }
+  /** Staged in the browser's own file system, then fetched file by file with `stagedFile`. */
+  | { kind: "stage"; name: string }
+  /** As `stage`, and packed into one zip beside the files. */
+  | { kind: "zip"; name: string };
+
+export interface VerifyCheck {
+  id: string;
+  label: string;
+  found: string;
+  verdict: "pass" | "fail" | "skipped";
+}
+
+export interface ExportReport {
+  name: string;
+  files: (ExportFile & { sha256: string })[];
+  totalBytes: number;
+  elapsedMs: number;
+  checks: VerifyCheck[];
+  tiles: { compared: number; equal: number };
+  recipeHash: string;
+  /** For `stage` and `zip`: what `stagedFile` can be asked for. */
+  staged?: { id: string; paths: string[] };
+}
+
+// ---------------------------------------------------------------- the engine
+
+export interface EngineApi {
+  gpu(): Promise<GpuInfo>;
+  methods(): Promise<MethodInfo[]>;
+
+  models(): Promise<StoredModel[]>;
+  /** Reads headers and config, validates everything, then copies. Resumes an unfinished copy of the same folder. */
+  ingest(jobId: string, folder: IncomingFolder, options: { backend: "copy" | "session"; sample?: boolean }, onProgress: OnProgress): Promise<StoredModel>;
+  /** Fetches the pair that ships with the page and ingests it. */
+  deleteModel(id: string): Promise<void>;
+  storage(): Promise<StorageInfo>;
+  persist(): Promise<boolean>;
+
+  preflight(baseId: string, modelIds: string[], reconciliation?: Partial<Reconciliation>): Promise<Preflight>;
+  /** A recipe with every default filled in for these models. */
+  defaultRecipe(method: string, baseId: string, modelIds: string[]): Promise<Recipe>;
+
+  measure(jobId: string, recipe: Recipe, onProgress: OnProgress, onPartial: (shape: Shape) => void): Promise<MeasureReport>;
+  /** The per-layer numbers under these options; never touches the GPU. */
+  shape(recipe: Recipe): Promise<Shape>;
+
+  planExport(recipe: Recipe): Promise<ExportPlan>;
+  exportModel(jobId: string, recipe: Recipe, target: ExportTarget, onProgress: OnProgress): Promise<ExportReport>;
+  stagedFile(stageId: string, path: string): Promise<File>;
+  discardStage(stageId: string): Promise<void>;
+  /** The element-wise Fisher of the last pass as a safetensors file, when the recipe asked to keep it. */
+  fisherFile(recipe: Recipe): Promise<File | undefined>;
+
+  cancel(jobId: string): Promise<void>;
+}
+
+/** How an error crosses the worker boundary. */
+export interface PlainError {
+  code: string;
+  message: string;
+  details: ErrorDetails;
+}

@@ -1,0 +1,23 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// The page asks nothing of any other host: connect-src 'self' makes that checkable, wasm-unsafe-eval is for the hashes.
+const csp =
+  "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; " +
+  "connect-src 'self' blob:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'";
+
+export default defineConfig({
+  plugins: [react()],
+  worker: { format: "es" },
+  build: { target: "es2023", sourcemap: true },
+  preview: { headers: { "Content-Security-Policy": csp } },
+  test: {
+    projects: [
+      { test: { name: "unit", include: ["tests/unit/**/*.test.ts"], testTimeout: 30_000 } },
+      {
+        // One worker: every file opens its own device, and two software adapters would only fight for the same cores.
+        test: { name: "gpu", include: ["tests/gpu/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 60_000, fileParallelism: false, pool: "forks" },
+      },
+    ],
+  },
+});
