@@ -1,0 +1,33 @@
+import { existsSync } from "node:fs";
+import { create, globals } from "webgpu";
+
+/** Where the SwiftShader driver lies beside an installed Chromium or Chrome. */
+const SWIFTSHADER_ICDS = [
+  "/usr/lib/chromium/vk_swiftshader_icd.json",
+  "/usr/lib/chromium-browser/vk_swiftshader_icd.json",
+  "/snap/chromium/current/usr/lib/chromium-browser/vk_swiftshader_icd.json",
+  "/opt/google/chrome/vk_swiftshader_icd.json",
+];
+
+/**
+ * A WebGPU entry point in Node, on Dawn. Takes the machine's own driver first; when no adapter answers, points the
+ * Vulkan loader at the SwiftShader that ships beside Chromium. Undefined when neither is there.
+ * TRIBUTARY_SOFTWARE_GPU=1 goes straight to SwiftShader.
+ */
+export async function nodeGpu(): Promise<GPU | undefined> {
+  Object.assign(globalThis, globals);
+  // Dawn and the Vulkan loader print warnings of their own to stderr; they say nothing a reader can use.
+  process.env.XDG_RUNTIME_DIR ??= "/tmp";
+  const icd = SWIFTSHADER_ICDS.find((path) => existsSync(path));
+  if (!process.env.TRIBUTARY_SOFTWARE_GPU) {
+    const gpu = create([]);
+    if (await gpu.requestAdapter()) return gpu;
+  }
+  if (!icd || process.env.VK_ICD_FILENAMES) {
+    const gpu = create([]);
+    return (await gpu.requestAdapter()) ? gpu : undefined;
+  }
+  process.env.VK_ICD_FILENAMES = icd;
+  const gpu = create([]);
+  return (await gpu.requestAdapter()) ? gpu : undefined;
+}
