@@ -8,11 +8,26 @@ import type { ParamValue, Recipe, Reconciliation, OutputOptions } from "../../co
 
 export type StepId = "load" | "check" | "shape" | "try" | "save";
 
+/** One dropped folder on its way into the store. */
+export interface IngestItem {
+  jobId: string;
+  name: string;
+  files: number;
+  bytes: number;
+  state: "waiting" | "reading" | "done" | "failed" | "cancelled";
+  /** Id in the store, as soon as its header is known there. */
+  modelId: string | undefined;
+  tookMs: number | undefined;
+}
+
 export interface CheckpointsSlice {
   models: StoredModel[];
   baseId: string | undefined;
   modelIds: string[];
   preflight: Preflight | undefined;
+  checking: boolean;
+  /** Folders of this visit, in the order they were dropped. */
+  queue: IngestItem[];
   /** Adds dropped folders: ingests each, the first free role is base, then fine-tuned. */
   addFolders(folders: IncomingFolder[], options?: { backend?: "copy" | "session"; sample?: boolean }): Promise<void>;
   loadSample(): Promise<void>;
@@ -22,6 +37,8 @@ export interface CheckpointsSlice {
   deleteModel(id: string): Promise<void>;
   refreshModels(): Promise<void>;
   runPreflight(): Promise<void>;
+  /** Frees both roles and stops what is being read; stored models stay stored. */
+  startOver(): Promise<void>;
 }
 
 export interface RecipeSlice {
@@ -45,6 +62,8 @@ export interface RecipeSlice {
 export interface AnalysisSlice {
   shape: Shape | undefined;
   measured: MeasureReport | undefined;
+  /** Job of the pass in work. */
+  measuring: string | undefined;
   measure(): Promise<void>;
   refreshShape(): Promise<void>;
 }
@@ -54,6 +73,8 @@ export interface JobsSlice {
   running: Record<string, Progress>;
   errors: { id: string; error: PlainError; context: string }[];
   cancel(jobId: string): Promise<void>;
+  /** Puts a caught error on the page; `context` is the sentence above the card. Cancelling is not an error. */
+  fail(error: unknown, context: string): void;
   dismissError(id: string): void;
   exportPlan: ExportPlan | undefined;
   exportReport: ExportReport | undefined;
@@ -85,8 +106,13 @@ export interface ViewSlice {
   /** Which fine-tuned model the charts show. */
   expert: number;
   chartMode: "layer" | "kind";
+  /** Requests since the page loaded, and the latest of their addresses. */
   requests: number;
+  requestNames: string[];
   runs: RunRecord[];
+  /** Asks the engine for adapter, methods, models and storage; restores the choices of the last visit. */
+  start(): Promise<void>;
+  noteRequests(names: string[]): void;
   go(step: StepId): void;
   setTheme(theme: ViewSlice["theme"]): void;
   openDrawer(drawer: ViewSlice["drawer"]): void;

@@ -1,0 +1,184 @@
+import type { IncomingFolder, StoredModel } from "../../engine/api";
+import type { Progress } from "../../core/progress";
+import { StudioError, toStudioError } from "../../core/errors";
+import { methodFor } from "./recipe";
+import { fetchSample } from "./sample";
+import type { Slice } from "./env";
+import type { CheckpointsSlice, IngestItem } from "./types";
+
+export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
+  const patchItem = (jobId: string, change: Partial<IngestItem>): void =>
+    set((s) => ({ queue: s.queue.map((item) => (item.jobId === jobId ? { ...item, ...change } : item)) }));
+
+  /** The first free role: base, then fine-tuned. */
+  const assignRole = (id: string): void => {
+    const { baseId, modelIds } = get();
+    if (id === baseId || modelIds.includes(id)) return;
+    if (baseId === undefined) set({ baseId: id });
+    else set({ modelIds: [...modelIds, id] });
+    pairChanged();
+  };
+
+  const pairChanged = (): void => {
+    get().newMerge();
+    set({ preflight: undefined, shape: undefined, measured: undefined, recipe: undefined, layer: 0, expert: 0 });
+    env.history.clear();
+    void get().runPreflight();
+  };
+
+  /** Finds the entry the engine made for this folder while it is still being copied. */
+  const claimEntry = async (item: IngestItem): Promise<void> => {
+    const models = await env.engine.models();
+    const claimed = new Set(get().queue.map((q) => q.modelId));
+    const entry = models.find((m) => m.state === "ingesting" && m.name === item.name && !claimed.has(m.id));
+    set({ models });
+    if (!entry || get().queue.find((q) => q.jobId === item.jobId)?.modelId) return;
+    patchItem(item.jobId, { modelId: entry.id });
+    assignRole(entry.id);
+  };
+
+  const ingestOne = async (item: IngestItem, folder: IncomingFolder, options: { backend: "copy" | "session"; sample?: boolean }): Promise<StoredModel | undefined> => {
+    if (get().queue.find((q) => q.jobId === item.jobId)?.state !== "waiting") return undefined;
+    const started = env.now();
+    let claiming = false;
+    const onProgress = (progress: Progress): void => {
+      set((s) => ({ running: { ...s.running, [item.jobId]: progress } }));
+      const headersRead = progress.phases[0]?.state === "done";
+      if (claiming || !headersRead || get().queue.find((q) => q.jobId === item.jobId)?.modelId) return;
+      claiming = true;
+      void claimEntry(item).catch(() => undefined).finally(() => (claiming = false));
+    };
+    patchItem(item.jobId, { state: "reading" });
+    try {
+      const model = await env.engine.ingest(item.jobId, folder, options, onProgress);
+      patchItem(item.jobId, { state: "done", modelId: model.id, tookMs: env.now() - started });
+      set((s) => ({ models: [...s.models.filter((m) => m.id !== model.id), model] }));
+      assignRole(model.id);
+      return model;
+    } catch (error) {
+      patchItem(item.jobId, { state: toStudioError(error).code === "cancelled" ? "cancelled" : "failed" });
+      get().fail(error, `Reading ${item.name}`);
+      return undefined;
+    } finally {
+      set((s) => ({ running: without(s.running, item.jobId) }));
+      await get().refreshModels();
+    }
+  };
+
+  const addFolders: CheckpointsSlice["addFolders"] = async (folders, options = {}) => {
+    if (folders.length === 0) {
+      const nothing = { title: "No folder with safetensors files", found: "Nothing that reads as a model folder.", todo: "Drop the folder that holds config.json and the .safetensors files." };
+      get().fail(new StudioError("bad-file", "Reading what was dropped: no folder with safetensors files was found. Drop the folder that holds config.json.", nothing), "Reading what was dropped");
+      return;
+    }
+    const items = folders.map((folder): IngestItem => ({
+      jobId: env.jobId("ingest"), name: folder.name, files: folder.files.length, bytes: folder.files.reduce((sum, f) => sum + f.file.size, 0),
+      state: "waiting", modelId: undefined, tookMs: undefined,
+    }));
+    set((s) => ({ queue: [...s.queue, ...items] }));
+    for (const [i, item] of items.entries()) {
+      await ingestOne(item, folders[i]!, { backend: options.backend ?? "copy", ...(options.sample ? { sample: true } : {}) });
+    }
+    // The check during the copy may have been refused; now every header is in the store.
+    if (get().preflight === undefined) await get().runPreflight();
+    else void get().refreshShape();
+  };
+
+  return {
+    models: [], baseId: undefined, modelIds: [], preflight: undefined, checking: false, queue: [],
+    addFolders,
+    loadSample: async () => {
+      const state = get();
+      if (state.queue.some((item) => item.state === "reading" || item.state === "waiting")) return;
+      try {
+        const present = ["calculator-base", "calculator-long-cot"].map((name) => state.models.find((m) => m.sample && m.name === name && m.state === "ready"));
+        set({ baseId: undefined, modelIds: [], preflight: undefined, recipe: undefined, shape: undefined, measured: undefined });
+        if (present[0] && present[1]) {
+          set({ baseId: present[0].id, modelIds: [present[1].id] });
+          pairChanged();
+        } else {
+          await addFolders(await fetchSample(), { backend: "copy", sample: true });
+        }
+        await get().runPreflight();
+        if (get().preflight?.verdict !== "ok") return;
+        set({ step: "shape" });
+        const method = get().methods.find((m) => m.id === get().recipe?.method);
+        if (method?.needs.fisher && get().gpu?.state === "none") await get().refreshShape();
+        else await get().measure();
+      } catch (error) {
+        get().fail(error, "Loading the sample pair");
+      }
+    },
+    chooseBase: (id) => {
+      set((s) => ({ baseId: id, modelIds: s.modelIds.filter((m) => m !== id) }));
+      pairChanged();
+    },
+    chooseModels: (ids) => {
+      set((s) => ({ modelIds: ids.filter((id) => id !== s.baseId) }));
+      pairChanged();
+    },
+    swapRoles: () => {
+      const { baseId, modelIds } = get();
+      const first = modelIds[0];
+      if (baseId === undefined || first === undefined) return;
+      set({ baseId: first, modelIds: [baseId, ...modelIds.slice(1)] });
+      pairChanged();
+    },
+    deleteModel: async (id) => {
+      try {
+        await env.engine.deleteModel(id);
+        const { baseId, modelIds } = get();
+        set((s) => ({ queue: s.queue.filter((item) => item.modelId !== id) }));
+        if (baseId === id) get().chooseBase(undefined);
+        if (modelIds.includes(id)) get().chooseModels(modelIds.filter((m) => m !== id));
+      } catch (error) {
+        get().fail(error, "Deleting a stored model");
+      }
+      await get().refreshModels();
+    },
+    refreshModels: async () => {
+      const [models, storage] = await Promise.all([env.engine.models(), env.engine.storage()]);
+      set({ models, storage });
+    },
+    runPreflight: async () => {
+      const { baseId, modelIds, recipe } = get();
+      if (baseId === undefined || modelIds.length === 0) return;
+      const samePair = (): boolean => get().baseId === baseId && get().modelIds.join() === modelIds.join();
+      set({ checking: true });
+      try {
+        const preflight = await env.engine.preflight(baseId, modelIds, recipe?.reconciliation);
+        if (!samePair()) return;
+        set({ preflight });
+        if (preflight.verdict === "ok" && get().recipe === undefined) {
+          const method = methodFor(get().methods, modelIds.length, preflight.fisher.available);
+          const fresh = method && (await env.engine.defaultRecipe(method.id, baseId, modelIds));
+          if (!fresh || !samePair()) return;
+          env.history.pause();
+          set({ recipe: fresh });
+          env.history.resume();
+          env.history.clear();
+        }
+        if (preflight.verdict === "ok") await get().refreshShape();
+      } catch (error) {
+        if (!samePair()) return;
+        // While a copy runs the engine may decline; the check comes again when the copy is done.
+        const copying = get().models.some((m) => (m.id === baseId || modelIds.includes(m.id)) && m.state === "ingesting");
+        if (!copying) get().fail(error, "Checking the pair");
+      } finally {
+        if (samePair()) set({ checking: false });
+      }
+    },
+    startOver: async () => {
+      const open = get().queue.filter((item) => item.state === "waiting" || item.state === "reading");
+      set((s) => ({ queue: s.queue.map((item) => (item.state === "waiting" ? { ...item, state: "cancelled" } : item)) }));
+      await Promise.all(open.filter((item) => item.state === "reading").map((item) => get().cancel(item.jobId)));
+      set({ baseId: undefined, modelIds: [], queue: [], errors: [], step: "load" });
+      pairChanged();
+      await get().refreshModels();
+    },
+  };
+};
+
+export function without<T>(record: Record<string, T>, key: string): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).filter(([k]) => k !== key));
+}

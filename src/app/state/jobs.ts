@@ -1,0 +1,55 @@
+import { toStudioError } from "../../core/errors";
+import { without } from "./checkpoints";
+import { recordRun } from "./runs";
+import type { Slice } from "./env";
+import type { JobsSlice } from "./types";
+
+export const createJobs: Slice<JobsSlice> = (set, get, env) => ({
+  running: {},
+  errors: [],
+  cancel: async (jobId) => {
+    set((s) => ({ queue: s.queue.map((item) => (item.jobId === jobId && item.state === "waiting" ? { ...item, state: "cancelled" } : item)) }));
+    await env.engine.cancel(jobId);
+  },
+  fail: (caught, context) => {
+    const error = toStudioError(caught);
+    if (error.code === "cancelled") return;
+    const plain = { code: error.code, message: error.message, details: error.details };
+    // The same fault in the same place twice is one card.
+    set((s) => ({ errors: [...s.errors.filter((e) => e.context !== context || e.error.message !== plain.message), { id: env.jobId("error"), error: plain, context }] }));
+  },
+  dismissError: (id) => set((s) => ({ errors: s.errors.filter((e) => e.id !== id) })),
+  exportPlan: undefined,
+  exportReport: undefined,
+  planExport: async () => {
+    const { recipe } = get();
+    if (!recipe) return;
+    try {
+      const plan = await env.engine.planExport(recipe);
+      if (get().recipe === recipe) set({ exportPlan: plan });
+    } catch (error) {
+      get().fail(error, "Planning the files");
+    }
+  },
+  exportModel: async (target) => {
+    const { recipe, running } = get();
+    if (!recipe || Object.values(running).some((job) => job.kind === "export")) return;
+    const jobId = env.jobId("export");
+    set({ exportReport: undefined });
+    try {
+      const report = await env.engine.exportModel(jobId, recipe, target, (progress) => set((s) => ({ running: { ...s.running, [jobId]: progress } })));
+      set({ exportReport: report });
+      recordRun(set, get, env, recipe, "saved");
+    } catch (error) {
+      get().fail(error, `Writing ${target.name}`);
+    } finally {
+      set((s) => ({ running: without(s.running, jobId) }));
+      await get().refreshModels();
+    }
+  },
+  newMerge: () => {
+    const staged = get().exportReport?.staged;
+    if (staged) void env.engine.discardStage(staged.id).catch(() => undefined);
+    set({ exportPlan: undefined, exportReport: undefined });
+  },
+});

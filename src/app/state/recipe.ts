@@ -1,0 +1,118 @@
+import { StudioError } from "../../core/errors";
+import type { ParamValue, Recipe } from "../../core/recipe";
+import type { MethodInfo, StoredModel } from "../../engine/api";
+import type { Slice } from "./env";
+import type { RecipeSlice } from "./types";
+
+/** The first method that takes this many fine-tuned models and whose needs are met. */
+export function methodFor(methods: MethodInfo[], models: number, fisher: boolean): MethodInfo | undefined {
+  const fits = methods.filter((m) => models >= m.needs.minModels && models <= m.needs.maxModels);
+  return fits.find((m) => fisher || !m.needs.fisher) ?? fits[0] ?? methods[0];
+}
+
+/** Changes of one value that follow each other within this time are one step of undo: a drag is one change. */
+const COALESCE_MS = 500;
+
+export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
+  let last = { name: "", time: -Infinity };
+
+  /** Replaces the recipe; a change that only concerns the written file leaves the charts alone. */
+  const change = (name: string, next: (recipe: Recipe) => Recipe, effect: "at-once" | "pass" | "write" = "at-once"): void => {
+    const recipe = get().recipe;
+    if (!recipe) return;
+    const same = last.name === name && env.now() - last.time < COALESCE_MS;
+    last = { name, time: env.now() };
+    if (same) env.history.pause();
+    set({ recipe: next(recipe), exportPlan: undefined });
+    if (same) env.history.resume();
+    follow(effect);
+  };
+
+  const follow = (effect: "at-once" | "pass" | "write"): void => {
+    if (effect === "write") env.nextFrame("plan", () => void get().planExport());
+    else env.nextFrame("shape", () => void get().refreshShape());
+  };
+
+  const spec = (name: string): { default: ParamValue; effect: "at-once" | "pass" | "write" } | undefined => {
+    const { methods, recipe } = get();
+    return methods.find((m) => m.id === recipe?.method)?.params[name];
+  };
+  const setParams = (name: string, params: Record<string, ParamValue>): void =>
+    change(name, (recipe) => ({ ...recipe, params: { ...recipe.params, ...params } }), Object.keys(params).every((key) => spec(key)?.effect === "write") ? "write" : "at-once");
+
+  const afterUndo = (): void => {
+    last = { name: "", time: -Infinity };
+    set({ exportPlan: undefined });
+    follow("at-once");
+  };
+
+  return {
+    methods: [],
+    recipe: undefined,
+    setMethod: async (id) => {
+      const { baseId, modelIds, recipe } = get();
+      if (!recipe || baseId === undefined || recipe.method === id) return;
+      try {
+        const fresh = await env.engine.defaultRecipe(id, baseId, modelIds);
+        change("method", (now) => ({ ...fresh, reconciliation: now.reconciliation, output: now.output, models: fresh.models.map((m, i) => ({ ...now.models[i], ...m })) }));
+      } catch (error) {
+        get().fail(error, "Changing the method");
+      }
+    },
+    setParam: (name, value) => setParams(name, { [name]: value }),
+    resetParam: (name) => {
+      const found = spec(name);
+      if (found) setParams(`reset ${name}`, { [name]: found.default });
+    },
+    resetAll: () => {
+      const method = get().methods.find((m) => m.id === get().recipe?.method);
+      if (!method) return;
+      setParams("reset all", Object.fromEntries(Object.entries(method.params).map(([key, value]) => [key, value.default])));
+    },
+    applyPreset: (id) => {
+      const method = get().methods.find((m) => m.id === get().recipe?.method);
+      const preset = method?.presets.find((p) => p.id === id);
+      if (!method || !preset) return;
+      setParams(`preset ${id}`, { ...Object.fromEntries(Object.entries(method.params).map(([key, value]) => [key, value.default])), ...preset.params });
+    },
+    setModelWeight: (index, weight) =>
+      change(`weight ${index}`, (recipe) => ({ ...recipe, models: recipe.models.map((m, i) => (i === index ? { ...m, weight } : m)) })),
+    setReconciliation: (part) => {
+      change("reconciliation", (recipe) => ({ ...recipe, reconciliation: { ...recipe.reconciliation, ...part } }));
+      void get().runPreflight();
+    },
+    setOutput: (part) => change("output", (recipe) => ({ ...recipe, output: { ...recipe.output, ...part } }), "write"),
+    loadRecipe: (recipe) => {
+      const { models } = get();
+      const base = resolve(models, recipe.base);
+      const tuned = recipe.models.map((ref) => resolve(models, ref));
+      const missing = [base ? undefined : recipe.base.name, ...tuned.map((m, i) => (m ? undefined : recipe.models[i]!.name))].filter((name) => name !== undefined);
+      if (!base || missing.length > 0) {
+        const todo = "Load these folders first, then drop the recipe again.";
+        const details = { title: "A model of this recipe is not here", found: `Not stored: ${missing.join(", ")}.`, todo };
+        get().fail(new StudioError("bad-recipe", `Restoring a recipe: ${missing.join(", ")} not stored. ${todo}`, details), "Restoring a recipe");
+        return;
+      }
+      const ids = tuned.map((m) => m!.id);
+      const local: Recipe = { ...recipe, base: { ...recipe.base, id: base.id }, models: recipe.models.map((m, i) => ({ ...m, id: ids[i]! })) };
+      const samePair = base.id === get().baseId && ids.join() === get().modelIds.join();
+      last = { name: "", time: -Infinity };
+      set({ baseId: base.id, modelIds: ids, recipe: local, exportPlan: undefined, ...(samePair ? {} : { preflight: undefined, shape: undefined, measured: undefined }) });
+      void get().runPreflight();
+    },
+    undo: () => {
+      env.history.undo();
+      afterUndo();
+    },
+    redo: () => {
+      env.history.redo();
+      afterUndo();
+    },
+  };
+};
+
+/** The stored model a recipe means: by content first, by id, then by name. */
+function resolve(models: StoredModel[], ref: Recipe["base"]): StoredModel | undefined {
+  const ready = models.filter((m) => m.state === "ready");
+  return (ref.hash ? ready.find((m) => m.hash === ref.hash) : undefined) ?? ready.find((m) => m.id === ref.id) ?? (ref.hash ? undefined : ready.find((m) => m.name === ref.name));
+}

@@ -1,0 +1,32 @@
+import type { Recipe } from "../../core/recipe";
+import type { MethodInfo } from "../../engine/api";
+import { paramValue } from "../ui/format";
+import type { SliceEnv } from "./env";
+import type { RunRecord, StudioState } from "./types";
+
+const LIMIT = 50;
+const SYMBOLS: Record<string, string> = { theta: "θ", lambda: "λ", gateFactor: "gate", alpha: "α", density: "density" };
+
+/** "r 0.20 · gate 0.70 · θ adaptive": the options in front of the form, at most four. */
+export function summarise(recipe: Recipe, methods: MethodInfo[]): string {
+  const params = methods.find((m) => m.id === recipe.method)?.params ?? {};
+  const front = Object.entries(params).filter(([, spec]) => !spec.advanced && spec.effect !== "write");
+  return front.slice(0, 4).map(([key, spec]) => `${SYMBOLS[key] ?? key} ${paramValue(recipe.params[key] ?? spec.default)}`).join(" · ");
+}
+
+/** Adds a run, or, when the latest one has the same recipe, renews it. Pinned runs are dropped last. */
+export function recordRun(set: (part: Partial<StudioState>) => void, get: () => StudioState, env: SliceEnv, recipe: Recipe, outcome: RunRecord["outcome"]): void {
+  const { runs, methods, shape, exportPlan } = get();
+  const current = get().recipe === recipe;
+  const alphas = (current ? (shape?.experts[0]?.layers ?? []) : []).map((row) => row.alpha).filter((a) => a !== undefined);
+  const recipeHash = current ? (exportPlan?.recipeHash ?? "") : "";
+  const same = runs.find((run) => JSON.stringify(run.recipe) === JSON.stringify(recipe) && (run.outcome !== "stopped" || outcome === "stopped"));
+  const record: RunRecord = {
+    id: same?.id ?? env.jobId("run"), time: Date.now(), recipe, recipeHash: recipeHash || same?.recipeHash || "", summary: summarise(recipe, methods),
+    note: same?.note ?? "", pinned: same?.pinned ?? false, alphas: alphas.length > 0 ? alphas : (same?.alphas ?? []), outcome: same?.outcome === "saved" ? "saved" : outcome,
+  };
+  const all = [record, ...runs.filter((run) => run !== same)];
+  const unpinned = all.filter((run) => !run.pinned);
+  const dropped = new Set(unpinned.slice(Math.max(0, LIMIT - (all.length - unpinned.length))));
+  set({ runs: all.filter((run) => !dropped.has(run)).slice(0, LIMIT) });
+}
