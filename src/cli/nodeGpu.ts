@@ -9,6 +9,14 @@ const SWIFTSHADER_ICDS = [
   "/opt/google/chrome/vk_swiftshader_icd.json",
 ];
 
+/** Kept for the life of the process: when the entry object is collected, Dawn takes its devices down with it and the process dies. */
+const entries: GPU[] = [];
+function entry(): GPU {
+  const gpu = create([]);
+  entries.push(gpu);
+  return gpu;
+}
+
 /**
  * A WebGPU entry point in Node, on Dawn. Takes the machine's own driver first; when no adapter answers, points the
  * Vulkan loader at the SwiftShader that ships beside Chromium. Undefined when neither is there.
@@ -20,14 +28,14 @@ export async function nodeGpu(): Promise<GPU | undefined> {
   process.env.XDG_RUNTIME_DIR ??= "/tmp";
   const icd = SWIFTSHADER_ICDS.find((path) => existsSync(path));
   if (!process.env.TRIBUTARY_SOFTWARE_GPU) {
-    const gpu = create([]);
+    const gpu = entry();
     if (await gpu.requestAdapter()) return gpu;
   }
   if (!icd || process.env.VK_ICD_FILENAMES) {
-    const gpu = create([]);
+    const gpu = entry();
     return (await gpu.requestAdapter()) ? gpu : undefined;
   }
   process.env.VK_ICD_FILENAMES = icd;
-  const gpu = create([]);
+  const gpu = entry();
   return (await gpu.requestAdapter()) ? gpu : undefined;
 }
