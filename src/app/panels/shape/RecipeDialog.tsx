@@ -1,0 +1,78 @@
+import { useEffect, useId, useState } from "react";
+import { Dialog } from "radix-ui";
+import { saveText } from "../../charts/csv";
+import { useStudio } from "../../state/useStudio";
+import { Icon } from "../../ui/icons";
+import { readRecipe } from "./recipeFile";
+
+/** The recipe as text: read it, copy it, or put another one in its place. */
+export function RecipeDialog({ open, onClose }: { open: boolean; onClose: () => void }) {
+  return (
+    <Dialog.Root open={open} onOpenChange={(next) => !next && onClose()}>
+      <Dialog.Portal>
+        <Dialog.Overlay className="recipe-scrim" />
+        <Dialog.Content className="recipe-dialog" aria-describedby={undefined}>
+          <header>
+            <Dialog.Title asChild><h2>Recipe</h2></Dialog.Title>
+            <Dialog.Close asChild><button type="button" className="btn icon s" aria-label="Close"><Icon name="close" /></button></Dialog.Close>
+          </header>
+          <Contents onClose={onClose} />
+        </Dialog.Content>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}
+
+function Contents({ onClose }: { onClose: () => void }) {
+  const recipe = useStudio((s) => s.recipe);
+  const methods = useStudio((s) => s.methods);
+  const planned = useStudio((s) => s.exportPlan?.recipeJson);
+  const loadRecipe = useStudio((s) => s.loadRecipe);
+  const [loading, setLoading] = useState(false);
+  const [text, setText] = useState("");
+  const [sentence, setSentence] = useState<string>();
+  const [copied, setCopied] = useState(false);
+  const fieldId = useId();
+  const errorId = useId();
+  useEffect(() => setSentence(undefined), [text]);
+  if (!recipe) return null;
+  const json = planned ?? JSON.stringify(recipe, null, 2);
+  const use = () => {
+    const read = readRecipe(text, recipe, methods);
+    if (!read.ok) return setSentence(read.sentence);
+    loadRecipe(read.recipe);
+    onClose();
+  };
+  if (loading)
+    return (
+      <>
+        <div className="recipe-body stack">
+          <label htmlFor={fieldId} className="small">Paste recipe.json, or choose the file. It replaces method and options; models are found by their content.</label>
+          <textarea id={fieldId} className="input recipe-text" value={text} spellCheck={false} aria-invalid={sentence !== undefined} aria-describedby={sentence ? errorId : undefined} onChange={(event) => setText(event.target.value)} />
+          {sentence && <p className="help bad-help" role="alert" id={errorId}>{sentence}</p>}
+        </div>
+        <footer>
+          <label className="btn s file-btn">
+            <Icon name="file" small />Choose a file
+            <input type="file" accept=".json,application/json" className="vh" onChange={(event) => void event.target.files?.[0]?.text().then(setText)} />
+          </label>
+          <span className="grow" />
+          <button type="button" className="btn s ghost" onClick={() => setLoading(false)}>Back</button>
+          <button type="button" className="btn s primary" disabled={text.trim() === ""} onClick={use}>Use this recipe</button>
+        </footer>
+      </>
+    );
+  return (
+    <>
+      {/* Focusable so that the keyboard can scroll it. */}
+      {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
+      <pre className="recipe-body recipe-json" tabIndex={0} role="region" aria-label="recipe.json">{json}</pre>
+      <footer>
+        <button type="button" className="btn s ghost" onClick={() => setLoading(true)}>Load a recipe</button>
+        <span className="grow" />
+        <button type="button" className="btn s" onClick={() => saveText("recipe.json", json, "application/json")}><Icon name="download" small />Save</button>
+        <button type="button" className="btn s primary" onClick={() => void navigator.clipboard.writeText(json).then(() => setCopied(true))}><Icon name={copied ? "check" : "copy"} small />{copied ? "Copied" : "Copy"}</button>
+      </footer>
+    </>
+  );
+}
