@@ -7,6 +7,11 @@ import type { Slice } from "./env";
 import type { CheckpointsSlice, IngestItem } from "./types";
 
 export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
+  /** The dropped folders themselves, so that one can be read again; files stay outside the state. */
+  const folders = new Map<string, IncomingFolder>();
+  /** Jobs whose end is no news: they were given up for another way of reading. */
+  const replaced = new Set<string>();
+
   const patchItem = (jobId: string, change: Partial<IngestItem>): void =>
     set((s) => ({ queue: s.queue.map((item) => (item.jobId === jobId ? { ...item, ...change } : item)) }));
 
@@ -57,7 +62,7 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
       return model;
     } catch (error) {
       patchItem(item.jobId, { state: toStudioError(error).code === "cancelled" ? "cancelled" : "failed" });
-      get().fail(error, `Reading ${item.name}`);
+      if (!replaced.has(item.jobId)) get().fail(error, `Reading ${item.name}`);
       return undefined;
     } finally {
       set((s) => ({ running: without(s.running, item.jobId) }));
@@ -65,19 +70,35 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
     }
   };
 
-  const addFolders: CheckpointsSlice["addFolders"] = async (folders, options = {}) => {
-    if (folders.length === 0) {
+  const again = async (jobId: string, backend: "copy" | "session"): Promise<void> => {
+    const folder = folders.get(jobId);
+    const item = get().queue.find((q) => q.jobId === jobId);
+    if (!folder || !item) return;
+    replaced.add(jobId);
+    if (item.state === "reading") await get().cancel(jobId);
+    await endOf.get(jobId);
+    if (backend === "session" && item.modelId !== undefined) await get().deleteModel(item.modelId);
+    set((s) => ({ queue: s.queue.filter((q) => q.jobId !== jobId), errors: s.errors.filter((e) => e.context !== `Reading ${item.name}`) }));
+    await addFolders([folder], { backend });
+  };
+  const endOf = new Map<string, Promise<unknown>>();
+
+  const addFolders: CheckpointsSlice["addFolders"] = async (incoming, options = {}) => {
+    if (incoming.length === 0) {
       const nothing = { title: "No folder with safetensors files", found: "Nothing that reads as a model folder.", todo: "Drop the folder that holds config.json and the .safetensors files." };
       get().fail(new StudioError("bad-file", "Reading what was dropped: no folder with safetensors files was found. Drop the folder that holds config.json.", nothing), "Reading what was dropped");
       return;
     }
-    const items = folders.map((folder): IngestItem => ({
+    const items = incoming.map((folder): IngestItem => ({
       jobId: env.jobId("ingest"), name: folder.name, files: folder.files.length, bytes: folder.files.reduce((sum, f) => sum + f.file.size, 0),
       state: "waiting", modelId: undefined, tookMs: undefined,
     }));
     set((s) => ({ queue: [...s.queue, ...items] }));
+    for (const [i, item] of items.entries()) folders.set(item.jobId, incoming[i]!);
     for (const [i, item] of items.entries()) {
-      await ingestOne(item, folders[i]!, { backend: options.backend ?? "copy", ...(options.sample ? { sample: true } : {}) });
+      const end = ingestOne(item, incoming[i]!, { backend: options.backend ?? "copy", ...(options.sample ? { sample: true } : {}) });
+      endOf.set(item.jobId, end);
+      await end;
     }
     // The check during the copy may have been refused; now every header is in the store.
     if (get().preflight === undefined) await get().runPreflight();
@@ -87,6 +108,8 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
   return {
     models: [], baseId: undefined, modelIds: [], preflight: undefined, checking: false, queue: [],
     addFolders,
+    retry: (jobId) => again(jobId, "copy"),
+    linkInstead: (jobId) => again(jobId, "session"),
     loadSample: async () => {
       const state = get();
       if (state.queue.some((item) => item.state === "reading" || item.state === "waiting")) return;

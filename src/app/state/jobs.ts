@@ -47,6 +47,16 @@ export const createJobs: Slice<JobsSlice> = (set, get, env) => ({
       await get().refreshModels();
     }
   },
+  stagedFile: async (path) => {
+    const staged = get().exportReport?.staged;
+    if (!staged) return undefined;
+    try {
+      return await env.engine.stagedFile(staged.id, path);
+    } catch (error) {
+      get().fail(error, `Fetching ${path}`);
+      return undefined;
+    }
+  },
   newMerge: () => {
     const staged = get().exportReport?.staged;
     if (staged) void env.engine.discardStage(staged.id).catch(() => undefined);

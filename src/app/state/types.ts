@@ -30,6 +30,10 @@ export interface CheckpointsSlice {
   queue: IngestItem[];
   /** Adds dropped folders: ingests each, the first free role is base, then fine-tuned. */
   addFolders(folders: IncomingFolder[], options?: { backend?: "copy" | "session"; sample?: boolean }): Promise<void>;
+  /** Reads a folder of this visit again, continuing where it stopped. */
+  retry(jobId: string): Promise<void>;
+  /** Gives the copy up and reads the folder where it lies, until the tab is closed. */
+  linkInstead(jobId: string): Promise<void>;
   loadSample(): Promise<void>;
   chooseBase(id: string | undefined): void;
   chooseModels(ids: string[]): void;
@@ -80,6 +84,8 @@ export interface JobsSlice {
   exportReport: ExportReport | undefined;
   planExport(): Promise<void>;
   exportModel(target: ExportTarget): Promise<void>;
+  /** A file of the last staged export, to be offered as a download; undefined (and a card) when it is gone. */
+  stagedFile(path: string): Promise<File | undefined>;
   newMerge(): void;
 }
 

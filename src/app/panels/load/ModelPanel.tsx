@@ -1,0 +1,44 @@
+import { useStudio } from "../../state/useStudio";
+import { bytes, count, duration } from "../../ui/format";
+import { Icon } from "../../ui/icons";
+import { Chip, Role } from "../../ui/marks";
+import { IngestBody } from "./QueuePanel";
+
+/** One chosen model: its numbers once it is stored, its progress while it is read. */
+export function ModelPanel({ role, id }: { role: "base" | "tuned"; id: string }) {
+  const model = useStudio((s) => s.models.find((m) => m.id === id));
+  const item = useStudio((s) => s.queue.findLast((q) => q.modelId === id));
+  const chooseBase = useStudio((s) => s.chooseBase);
+  const modelIds = useStudio((s) => s.modelIds);
+  const chooseModels = useStudio((s) => s.chooseModels);
+  const cancel = useStudio((s) => s.cancel);
+  if (!model) return null;
+  const reading = item?.state === "reading";
+  if (item?.state === "failed") return null;
+  const release = (): void => (role === "base" ? chooseBase(undefined) : chooseModels(modelIds.filter((m) => m !== id)));
+  return (
+    <section className={`panel sc-${role}`} aria-label={model.name}>
+      <div className="ph">
+        <Role role={role} /><h3>{model.name}</h3><span className="sub" />
+        <span className="acts">
+          {reading && <button type="button" className="btn s" onClick={() => void cancel(item.jobId)}><Icon name="close" small />Cancel</button>}
+          {!reading && model.state === "ready" && <Chip tone="ok">{model.backend === "session" ? "Linked in place" : model.hash ? "Stored and verified" : "Stored"}</Chip>}
+          {!reading && model.state === "ingesting" && <Chip tone="warn">Unfinished, {model.chunksDone} of {model.chunks} chunks</Chip>}
+          {!reading && model.state === "evicted" && <Chip tone="warn">Deleted by the browser</Chip>}
+          {!reading && <button type="button" className="btn icon s" aria-label={`Release ${model.name} from its role`} onClick={release}><Icon name="close" small /></button>}
+        </span>
+      </div>
+      <div className="pb stack">
+        {reading ? <IngestBody jobId={item.jobId} role={role} name={model.name} /> : (
+          <div className="stats">
+            <div><span>size</span><span className="v">{bytes(model.bytes)}</span></div>
+            <div><span>files</span><span className="v">{count(model.files)}</span></div>
+            <div><span>tensors</span><span className="v">{count(model.facts.tensors)}</span></div>
+            {item?.tookMs !== undefined && <div><span>took</span><span className="v">{duration(item.tookMs)}</span></div>}
+            {model.hash && <div className="grow only-wide"><span>XXH3-128</span><span className="v">{model.hash.slice(0, 4)} {model.hash.slice(4, 8)} … {model.hash.slice(-4)}</span></div>}
+          </div>
+        )}
+      </div>
+    </section>
+  );
+}

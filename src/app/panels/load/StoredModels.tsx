@@ -1,0 +1,30 @@
+import { useShallow } from "zustand/shallow";
+import { useStudio } from "../../state/useStudio";
+import { bytes } from "../../ui/format";
+import { describe } from "../drawers/StorageDrawer";
+
+/** Models of earlier visits that have no role now. */
+export function StoredModels({ only }: { only?: "base" | "tuned" }) {
+  const free = useStudio(useShallow((s) => s.models.filter((m) => m.state === "ready" && m.id !== s.baseId && !s.modelIds.includes(m.id))));
+  const modelIds = useStudio((s) => s.modelIds);
+  const chooseBase = useStudio((s) => s.chooseBase);
+  const chooseModels = useStudio((s) => s.chooseModels);
+  if (free.length === 0) return null;
+  return (
+    <section className="panel stored" aria-label="Stored in this browser">
+      <div className="ph"><h3>Stored in this browser</h3></div>
+      <div className="pb">
+        {free.map((model) => (
+          <div className="item" key={model.id}>
+            <div><b>{model.name}</b><div className="tiny muted">{describe(model, false)}</div></div>
+            <span className="num">{bytes(model.bytes)}</span>
+            <span className="row gap-1">
+              {only !== "tuned" && <button type="button" className="btn s" aria-label={`Use ${model.name} as base`} onClick={() => chooseBase(model.id)}>As base</button>}
+              {only !== "base" && <button type="button" className="btn s" aria-label={`Use ${model.name} as fine-tuned`} onClick={() => chooseModels([...modelIds, model.id])}>As fine-tuned</button>}
+            </span>
+          </div>
+        ))}
+      </div>
+    </section>
+  );
+}

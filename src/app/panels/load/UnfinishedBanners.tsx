@@ -1,0 +1,20 @@
+import { useFolders } from "../shell/Folders";
+import { useShallow } from "zustand/shallow";
+import { useStudio } from "../../state/useStudio";
+import { plural } from "../../ui/format";
+import { Banner } from "../../ui/marks";
+
+/** A copy that a closed tab left behind: drop the folder again to continue, or discard it. */
+export function UnfinishedBanners() {
+  const { choose } = useFolders();
+  const deleteModel = useStudio((s) => s.deleteModel);
+  const unfinished = useStudio(useShallow((s) => s.models.filter((m) => m.state === "ingesting" && !s.queue.some((item) => (item.modelId === m.id || item.name === m.name) && (item.state === "reading" || item.state === "waiting")))));
+  return unfinished.map((model) => (
+    <Banner
+      key={model.id} icon="clock" lead="Unfinished work."
+      actions={<><button type="button" className="btn s primary" onClick={() => choose()}>Choose the folder…</button><button type="button" className="btn s" onClick={() => void deleteModel(model.id)}>Discard</button></>}
+    >
+      {model.name}, {model.chunksDone} of {plural(model.chunks, "chunk")} copied. Drop the same folder again to continue.
+    </Banner>
+  ));
+}

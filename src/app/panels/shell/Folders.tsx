@@ -1,0 +1,107 @@
+import { createContext, useCallback, useContext, useEffect, useRef, useState, type ReactNode } from "react";
+import { StudioError } from "../../../core/errors";
+import type { Recipe } from "../../../core/recipe";
+import { collectDrop, fromInput, pickFolder } from "../../intake";
+import { useStudioStore } from "../../state/useStudio";
+
+interface Folders {
+  /** Opens the browser's folder dialog. */
+  choose: () => void;
+  /** Something is being dragged over the page. */
+  over: boolean;
+}
+
+/** Lets a file input take a folder; in every browser, in no standard, so React's types do not know it. */
+const WHOLE_FOLDER = { webkitdirectory: "" };
+
+const FoldersContext = createContext<Folders>({ choose: () => undefined, over: false });
+export const useFolders = (): Folders => useContext(FoldersContext);
+
+/** Drop anywhere, the folder dialog, and the plain input where there is no dialog: three doors, one hall. */
+export function FoldersProvider({ children }: { children: ReactNode }) {
+  const store = useStudioStore();
+  const input = useRef<HTMLInputElement>(null);
+  const [over, setOver] = useState(false);
+
+  const add = useCallback(async (folders: ReturnType<typeof collectDrop>): Promise<void> => {
+    const { addFolders, fail, go } = store.getState();
+    try {
+      const found = await folders;
+      go("load");
+      await addFolders(found);
+    } catch (error) {
+      // Closing the dialog is a decision, not a fault.
+      if (!(error instanceof DOMException && error.name === "AbortError")) fail(error, "Reading what was chosen");
+    }
+  }, [store]);
+
+  const choose = useCallback((): void => {
+    if ("showDirectoryPicker" in window) void add(pickFolder()).catch(() => undefined);
+    else input.current?.click();
+  }, [add]);
+
+  useEffect(() => {
+    const hasFiles = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
+    const onOver = (event: DragEvent): void => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      setOver(true);
+    };
+    const onLeave = (event: DragEvent): void => { if (event.relatedTarget === null) setOver(false); };
+    const onDrop = (event: DragEvent): void => {
+      setOver(false);
+      if (!hasFiles(event) || !event.dataTransfer) return;
+      event.preventDefault();
+      const [only, ...more] = event.dataTransfer.files;
+      if (only && more.length === 0 && only.name.endsWith(".json") && only.size > 0) void readRecipe(only, store.getState());
+      else void add(collectDrop(event.dataTransfer));
+    };
+    window.addEventListener("dragover", onOver);
+    window.addEventListener("dragleave", onLeave);
+    window.addEventListener("drop", onDrop);
+    return () => {
+      window.removeEventListener("dragover", onOver);
+      window.removeEventListener("dragleave", onLeave);
+      window.removeEventListener("drop", onDrop);
+    };
+  }, [add, store]);
+
+  return (
+    <FoldersContext value={{ choose, over }}>
+      {children}
+      <input
+        ref={input} type="file" hidden multiple {...WHOLE_FOLDER} aria-label="Model folder"
+        onChange={(event) => {
+          const files = [...(event.target.files ?? [])];
+          event.target.value = "";
+          if (files.length > 0) void add(fromInput(files));
+        }}
+      />
+    </FoldersContext>
+  );
+}
+
+/** A dropped recipe.json restores the whole form; the file of an export carries it under "recipe". */
+async function readRecipe(file: File, { loadRecipe, fail }: { loadRecipe: (recipe: Recipe) => void; fail: (error: unknown, context: string) => void }): Promise<void> {
+  try {
+    const parsed = parse(await file.text(), file.name) as { recipe?: Recipe } & Recipe;
+    const recipe = parsed.recipe ?? parsed;
+    if (typeof recipe.method !== "string" || !recipe.base || !Array.isArray(recipe.models)) throw notRecipe(file.name, "no method, base and models are named in it");
+    loadRecipe(recipe);
+  } catch (error) {
+    fail(error, `Reading ${file.name}`);
+  }
+}
+
+function parse(text: string, name: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw notRecipe(name, "the text is not JSON", cause);
+  }
+}
+
+function notRecipe(name: string, found: string, cause?: unknown): StudioError {
+  const todo = "Drop the recipe.json of an export, or a whole model folder.";
+  return new StudioError("bad-recipe", `Reading ${name} as a recipe: ${found}. ${todo}`, { title: "This file is not a recipe", where: name, found, todo }, { cause });
+}

@@ -1,0 +1,140 @@
+import { cancelled, StudioError } from "../../src/core/errors";
+import type { PhaseState, Progress, StripCell } from "../../src/core/progress";
+import type { EngineApi, GpuInfo, IncomingFolder, StoredModel } from "../../src/engine/api";
+import { fakeFacts, fakeGpu, fakeMethods, fakeModel, fakePlan, fakePreflight, fakeRecipe, fakeReport, fakeShape, fakeTuned } from "./fakeData";
+
+export interface FakeOptions {
+  models?: StoredModel[];
+  gpu?: GpuInfo["state"];
+  blocked?: boolean;
+  /** A job of this kind stops at the fraction and waits to be cancelled. */
+  hold?: Partial<Record<Progress["kind"], number>>;
+  /** Thrown by the next call of the method. */
+  failures?: Partial<Record<keyof EngineApi, unknown>>;
+  /** Steps of a job; each waits one turn of the event loop. */
+  steps?: number;
+}
+
+export interface FakeEngine extends EngineApi {
+  /** Names of the methods called, in order. */
+  calls: string[];
+  options: FakeOptions;
+}
+
+/** An engine that answers from canned data and scripts its progress; no worker, no GPU, no storage. */
+export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
+  const models = new Map((options.models ?? []).map((model) => [model.id, model]));
+  const measuredKeys = new Set<string>();
+  const cancelledJobs = new Set<string>();
+  const calls: string[] = [];
+  let kept = false;
+  let nextId = 1;
+
+  const note = (name: keyof EngineApi): void => {
+    calls.push(name);
+    const failure = options.failures?.[name];
+    if (failure === undefined) return;
+    delete options.failures![name];
+    throw failure;
+  };
+  const model = (id: string): StoredModel => {
+    const found = models.get(id);
+    if (!found) throw new StudioError("bad-request", `No model ${id}.`);
+    return found;
+  };
+  const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
+
+  /** Walks a job from 0 to 1, telling `at(fraction)` each step; holds and cancels as asked. */
+  const walk = async (jobId: string, kind: Progress["kind"], at: (fraction: number) => void): Promise<void> => {
+    const steps = options.steps ?? 8;
+    for (let i = 0; i <= steps; i++) {
+      const fraction = Math.min(i / steps, options.hold?.[kind] ?? 1);
+      at(fraction);
+      do {
+        await turn();
+        if (cancelledJobs.has(jobId)) throw cancelled();
+        if (options.hold?.[kind] !== undefined && fraction >= options.hold[kind]) await new Promise((resolve) => setTimeout(resolve, 20));
+      } while (options.hold?.[kind] !== undefined && fraction >= options.hold[kind]);
+    }
+  };
+
+  const phases = (labels: [string, string?][], fraction: number, from: number): PhaseState[] =>
+    labels.map(([label, count], i) => {
+      const now = fraction >= 1 ? labels.length : Math.max(from, Math.min(labels.length - 1, from + Math.floor(fraction * (labels.length - from - 0.01))));
+      return { id: String(i), label, state: i < now ? "done" : i === now ? "now" : "todo", ...(count ? { count } : {}), elapsedMs: i < from ? 40 : 9000 };
+    });
+  const cells = (n: number, fraction: number): StripCell[] => {
+    const full = Math.floor(n * fraction);
+    return Array.from({ length: n }, (_, i) => (i < full - 1 ? "full" : i === full - 1 ? (fraction >= 1 ? "full" : "half") : i === full ? "now" : "empty"));
+  };
+  const progress = (jobId: string, kind: Progress["kind"], fraction: number, rest: Partial<Progress>): Progress => ({
+    jobId, kind, fraction, phases: [], elapsedMs: 15_000 * fraction, ...(fraction > 0.1 && fraction < 1 ? { secondsLeft: [5, 8] as [number, number], bytesPerSecond: 231_000_000 } : {}), ...rest,
+  });
+
+  const engine: FakeEngine = {
+    calls, options,
+    gpu: async () => (note("gpu"), fakeGpu(options.gpu)),
+    methods: async () => (note("methods"), fakeMethods()),
+    models: async () => (note("models"), [...models.values()]),
+    storage: async () => {
+      note("storage");
+      const usedBytes = [...models.values()].reduce((sum, m) => sum + (m.backend === "session" ? 0 : (m.bytes * m.chunksDone) / m.chunks), 0);
+      return { usedBytes, freeBytes: 51_800_000_000, persistent: kept };
+    },
+    persist: async () => (note("persist"), (kept = true)),
+    ingest: async (jobId, folder, { backend, sample }, onProgress) => {
+      note("ingest");
+      const facts = factsOf(folder);
+      const resumed = [...models.values()].find((m) => m.name === folder.name && m.state === "ingesting");
+      const id = resumed?.id ?? `new${nextId++}`;
+      const base = fakeModel({ id, name: folder.name, facts, state: "ingesting", backend, files: folder.files.length, ...(sample ? { sample: true } : {}) });
+      const { hash: _hash, ...unhashed } = base;
+      await walk(jobId, "ingest", (fraction) => {
+        const done = Math.floor(base.chunks * fraction);
+        models.set(id, { ...unhashed, chunksDone: done });
+        onProgress(progress(jobId, "ingest", fraction, {
+          phases: phases([[`Headers read: ${facts.tensors} tensors, no gaps, no overlaps`], ["Space asked for: 3.55 GB needed, 51.8 GB free"], ["Copying and verifying model.safetensors", `${done} of ${base.chunks}`], ["Config, tokenizer and chat template", "6 files"]], fraction, 2),
+          bytesDone: Math.round(facts.bytes * fraction), bytesTotal: facts.bytes, strips: [{ label: "chunks", cells: cells(base.chunks, fraction) }],
+        }));
+      });
+      models.set(id, { ...base, state: "ready" });
+      return models.get(id)!;
+    },
+    deleteModel: async (id) => (note("deleteModel"), void models.delete(id)),
+    preflight: async (baseId, modelIds, reconciliation) => {
+      note("preflight");
+      [baseId, ...modelIds].forEach(model);
+      return fakePreflight(options.blocked ?? false, reconciliation);
+    },
+    defaultRecipe: async (method, baseId, modelIds) => (note("defaultRecipe"), fakeRecipe(method, model(baseId), modelIds.map(model))),
+    measure: async (jobId, recipe, onProgress, onPartial) => {
+      note("measure");
+      await walk(jobId, "measure", (fraction) => {
+        const blocks = Math.floor(Math.max(0, fraction - 0.3) * (28 / 0.7));
+        onProgress(progress(jobId, "measure", fraction, { phases: phases([["Token sequences drawn", "8 × 512"], ["Forward pass", "28 of 28"], ["Backward pass", `${blocks} of 28`], ["Scores and α"]], fraction, 1), strips: [{ label: "forward", cells: cells(28, Math.min(1, fraction / 0.3)) }, { label: "backward", cells: cells(28, blocks / 28).reverse() }], gpuBytes: 1_580_000_000 }));
+        onPartial(fakeShape(recipe, blocks));
+      });
+      measuredKeys.add(passKey(recipe.params, recipe.method));
+      return { key: passKey(recipe.params, recipe.method), losses: [11.9, 12.1], tokens: 4096, elapsedMs: 19_000, timings: {}, adapter: "NVIDIA lovelace", warnings: [] };
+    },
+    shape: async (recipe) => (note("shape"), await turn(), fakeShape(recipe, measuredKeys.has(passKey(recipe.params, recipe.method)) ? 28 : 0)),
+    planExport: async (recipe) => (note("planExport"), fakePlan(recipe)),
+    exportModel: async (jobId, recipe, target, onProgress) => {
+      note("exportModel");
+      await walk(jobId, "export", (fraction) => onProgress(progress(jobId, "export", fraction, { phases: phases([["Weights merged and written"], ["Read back and checked"]], fraction, 0), bytesDone: 3_554_215_465 * fraction, bytesTotal: 3_554_215_465 })));
+      return { ...fakeReport(recipe), name: target.name, ...(target.kind === "folder" ? {} : { staged: { id: "stage1", paths: fakePlan(recipe).files.map((f) => f.path) } }) };
+    },
+    stagedFile: async (_id, path) => (note("stagedFile"), new File([""], path)),
+    discardStage: async () => note("discardStage"),
+    fisherFile: async () => (note("fisherFile"), undefined),
+    cancel: async (jobId) => (note("cancel"), void cancelledJobs.add(jobId)),
+  };
+  return engine;
+}
+
+/** The pass depends on these alone: everything else changes the charts at once. */
+const passKey = (params: Record<string, unknown>, method: string): string => `${method.startsWith("fim") ? "fim" : method}/${String(params.r)}/${String(params.seed)}`;
+const factsOf = (folder: IncomingFolder): ReturnType<typeof fakeFacts> => (/distill|cot|tuned/i.test(folder.name) ? fakeTuned().facts : fakeFacts());
+
+/** A folder as a drop hands it over. */
+export const fakeFolder = (name: string): IncomingFolder => ({ name, files: ["config.json", "model.safetensors"].map((path) => ({ path, file: new File(["{}"], path) })) });

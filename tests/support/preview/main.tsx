@@ -1,0 +1,83 @@
+/**
+ * The studio on the fake engine, brought to a chosen state, for looking at screens:
+ *   npx vite, then /tests/support/preview/?screen=check&theme=dark&drawer=storage
+ */
+import { createRoot } from "react-dom/client";
+import { StudioError } from "../../../src/core/errors";
+import { App } from "../../../src/app/App";
+import { createStudioStore, StudioProvider } from "../../../src/app/state";
+import "../../../src/app/styles/styles.css";
+import "../../../src/app/styles/app.css";
+import { fakeBase, fakeFacts, fakeModel, fakeTuned } from "../fakeData";
+import { createFakeEngine, fakeFolder, type FakeOptions } from "../fakeEngine";
+
+const query = new URLSearchParams(location.search);
+const screen = query.get("screen") ?? "load";
+const gpu = (query.get("gpu") ?? "hardware") as "hardware" | "software" | "none";
+const pair = [fakeBase(), fakeTuned()];
+const wide = fakeModel({ id: "m1", name: "Qwen2.5-Math-7B", facts: fakeFacts({ hidden: 3584, parameters: 7_615_616_512, bytes: 15_231_233_024, vocab: 152_064, tied: false }) });
+
+const scenes: Record<string, FakeOptions> = {
+  load: {},
+  "load-stored": { models: [...pair, fakeModel({ id: "m3", name: "Llama-3.2-3B-Instruct", backend: "session" })] },
+  "load-unfinished": { models: [fakeModel({ id: "m2", name: "DeepSeek-R1-Distill-Qwen-1.5B", state: "ingesting", chunksDone: 31, facts: fakeTuned().facts })] },
+  "load-ingest": { models: [fakeBase()], hold: { ingest: 0.61 }, steps: 100 },
+  "load-first": { hold: { ingest: 0.3 }, steps: 100 },
+  "load-ready": { models: pair },
+  "load-one": { models: pair },
+  "load-failed": { models: [fakeBase()] },
+  check: { models: pair },
+  "check-blocked": { models: [wide, fakeTuned()], blocked: true },
+  shape: { models: pair },
+  "shape-running": { models: pair, hold: { measure: 0.71 }, steps: 100 },
+  try: { models: pair },
+  save: { models: pair },
+  errors: { models: pair },
+};
+
+localStorage.clear();
+const engine = createFakeEngine({ gpu, ...scenes[screen] });
+const store = createStudioStore(engine);
+const s = store.getState();
+s.setTheme((query.get("theme") ?? "light") as "light" | "dark");
+await s.start();
+
+const has = (...names: string[]): boolean => names.includes(screen);
+if (has("load-ingest")) { s.chooseBase("m1"); void s.addFolders([fakeFolder("DeepSeek-R1-Distill-Qwen-1.5B")]); }
+if (has("load-first")) void s.addFolders([fakeFolder("Qwen2.5-Math-1.5B"), fakeFolder("DeepSeek-R1-Distill-Qwen-1.5B")]);
+if (has("load-one")) s.chooseBase("m1");
+if (has("load-failed")) {
+  s.chooseBase("m1");
+  engine.options.failures = { ingest: new StudioError("bad-file", "The file ends too early.", { title: "The file ends too early", official: "MetadataIncompleteBuffer", where: "model-00002-of-00002.safetensors, tensor model.norm.weight", found: "The tensor ends at byte 1,562,347,520; the file has 1,409,286,144.", why: "A download or copy that stopped, most often.", todo: "Copy the file again." }) };
+  await s.addFolders([fakeFolder("DeepSeek-R1-Distill-Qwen-1.5B")]);
+}
+if (has("load-ready", "check", "check-blocked", "shape", "shape-running", "try", "save", "errors")) {
+  s.chooseBase("m1");
+  s.chooseModels(["m2"]);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+}
+if (has("check", "check-blocked")) s.go("check");
+if (has("shape", "try", "save", "errors")) {
+  s.go("shape");
+  await s.measure();
+  s.setLayer(14);
+  s.setParam("r", 0.4);
+  await s.measure();
+  s.setParam("r", 0.2);
+  await s.measure();
+  const first = store.getState().runs[1];
+  if (first) s.noteRun(first.id, "Longer answers, same accuracy on 60 problems");
+  s.pinRun(store.getState().runs[0]!.id);
+  await s.planExport();
+}
+if (has("shape-running")) { s.go("shape"); void s.measure(); }
+if (has("try", "save")) s.go(screen as "try" | "save");
+if (has("errors")) {
+  s.fail(new StudioError("gpu-lost", "The device was lost.", { title: "The GPU went away", where: "Backward pass, layer 10", found: "The driver reported a device loss after 0:09.", why: "A driver reset, sleep, or another program that took all memory.", todo: "Measure again. If it happens again, close other programs that use the GPU." }), "Measuring which layers matter");
+  s.fail(new StudioError("storage-full", "No space.", { title: "Not enough browser storage", where: "Copying DeepSeek-R1-Distill-Qwen-1.5B, chunk 21 of 53", found: "Needs 2.21 GB more, the browser grants 0.61 GB.", todo: "Delete a stored model, or link the rest in place." }), "Reading DeepSeek-R1-Distill-Qwen-1.5B");
+}
+const drawer = query.get("drawer");
+if (drawer) s.openDrawer(drawer as Parameters<typeof s.openDrawer>[0]);
+
+createRoot(document.getElementById("root")!).render(<StudioProvider store={store}><App /></StudioProvider>);
+document.documentElement.dataset.ready = "";
