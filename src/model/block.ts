@@ -1,0 +1,293 @@
+import type { TensorSource } from "../core/tensors";
+import { add } from "../kernels/nn/add";
+import { attentionBackward, attentionForward, type AttentionShape } from "../kernels/nn/attention";
+import { linearBackward, linearForward } from "../kernels/nn/gemm";
+import { rmsnorm, rmsnormBackward } from "../kernels/nn/rmsnorm";
+import { rope } from "../kernels/nn/rope";
+import { siluMul, siluMulBackward } from "../kernels/nn/siluMul";
+import type { Gpu } from "../gpu/gpu";
+import type { Weight } from "../gpu/weight";
+import { expectedTensors } from "./architectures";
+import type { ModelConfig } from "./config";
+import type { GradientBatch, GradientVisitor } from "./gradients";
+import type { Pace } from "./pace";
+import { loadVector, loadWeight, releaseWeight } from "./weights";
+
+export type LinearRole = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
+export type NormRole = "input_layernorm" | "post_attention_layernorm" | "q_norm" | "k_norm";
+
+interface Linear {
+  weight: Weight;
+  bias: GPUBuffer | undefined;
+  biasName: string | undefined;
+}
+interface Norm {
+  name: string;
+  gain: GPUBuffer;
+}
+
+/** The parameters of one block on the GPU. */
+export interface BlockWeights {
+  layer: number;
+  linears: Map<LinearRole, Linear>;
+  norms: Map<NormRole, Norm>;
+}
+
+/** What every block of a decoder shares. */
+export interface BlockContext {
+  gpu: Gpu;
+  config: ModelConfig;
+  /** Rotary tables [longest sequence, D/2], f32. */
+  cosine: GPUBuffer;
+  sine: GPUBuffer;
+  pace: Pace;
+  /** Shows the input of each linear layer, [rows, K]: for calibration by activations. */
+  onLinearInput?: ((name: string, x: GPUBuffer, K: number, batch: BlockBatch) => Promise<void>) | undefined;
+}
+
+/** The rows of one batch. */
+export interface BlockBatch {
+  rows: number;
+  longest: number;
+  /** u32 [rows, 2], see attention. */
+  spans: GPUBuffer;
+  gradient: GradientBatch;
+}
+
+/** Reads the parameters of one block, in the order of the architecture's table. Throws as loadWeight does. */
+export async function loadBlock(gpu: Gpu, source: TensorSource, config: ModelConfig, layer: number, signal?: AbortSignal, maxPanelBytes?: number): Promise<BlockWeights> {
+  const block: BlockWeights = { layer, linears: new Map(), norms: new Map() };
+  const biases = new Map<string, { name: string; buffer: GPUBuffer }>();
+  try {
+    for (const { name, role, shape } of expectedTensors(config).filter((t) => t.layer === layer)) {
+      if (shape.length === 2) block.linears.set(role as LinearRole, { weight: await loadWeight(gpu, source, name, signal, maxPanelBytes), bias: undefined, biasName: undefined });
+      else if (role.endsWith(".bias")) biases.set(role.slice(0, -".bias".length), { name, buffer: await loadVector(gpu, source, name) });
+      else block.norms.set(role as NormRole, { name, gain: await loadVector(gpu, source, name) });
+    }
+  } catch (error) {
+    releaseBlock(gpu, block);
+    gpu.release(...[...biases.values()].map((b) => b.buffer));
+    throw error;
+  }
+  for (const [role, { name, buffer }] of biases) Object.assign(block.linears.get(role as LinearRole)!, { bias: buffer, biasName: name });
+  return block;
+}
+
+export function releaseBlock(gpu: Gpu, block: BlockWeights): void {
+  for (const { weight, bias } of block.linears.values()) {
+    releaseWeight(gpu, weight);
+    gpu.release(bias);
+  }
+  for (const { gain } of block.norms.values()) gpu.release(gain);
+}
+
+/** What the backward pass of a block reads; f32, all [rows, ...]. Raw q and k are those before their own norm. */
+interface Activations {
+  norm1: GPUBuffer;
+  rstd1: GPUBuffer;
+  q: GPUBuffer;
+  k: GPUBuffer;
+  v: GPUBuffer;
+  qRaw?: GPUBuffer;
+  kRaw?: GPUBuffer;
+  qRstd?: GPUBuffer;
+  kRstd?: GPUBuffer;
+  mixed: GPUBuffer;
+  middle: GPUBuffer;
+  norm2: GPUBuffer;
+  rstd2: GPUBuffer;
+  gate: GPUBuffer;
+  up: GPUBuffer;
+  act: GPUBuffer;
+}
+
+/** One block on one batch: the buffers in use, and the steps that forward and backward share. */
+class BlockRun {
+  private readonly held = new Set<GPUBuffer>();
+  readonly attention: AttentionShape;
+
+  constructor(
+    readonly context: BlockContext,
+    readonly block: BlockWeights,
+    readonly batch: BlockBatch,
+  ) {
+    const { heads: H, kvHeads: KV, headDim: D, slidingWindow } = context.config;
+    this.attention = { rows: batch.rows, H, KV, D, longest: batch.longest, window: slidingWindow[block.layer] ?? 0, spans: batch.spans };
+  }
+
+  alloc(floatsPerRow: number, label: string): GPUBuffer {
+    const buffer = this.context.gpu.alloc(4 * this.batch.rows * floatsPerRow, label);
+    this.held.add(buffer);
+    return buffer;
+  }
+
+  /** Gives buffers back: later commands may reuse them, those already encoded are not disturbed. */
+  free(...buffers: (GPUBuffer | undefined)[]): void {
+    for (const buffer of buffers) if (buffer && this.held.delete(buffer)) this.context.gpu.release(buffer);
+  }
+
+  /** Takes a buffer out of the run's care and hands it to the caller. */
+  keep(buffer: GPUBuffer): GPUBuffer {
+    this.held.delete(buffer);
+    return buffer;
+  }
+
+  end(): void {
+    this.free(...this.held);
+  }
+
+  linear(role: LinearRole): Linear {
+    return this.block.linears.get(role)!;
+  }
+
+  private cost(weight: Weight): number {
+    return 2 * this.batch.rows * weight.rows * weight.cols;
+  }
+
+  /** y = x W^T + b */
+  async apply(role: LinearRole, x: GPUBuffer): Promise<GPUBuffer> {
+    const { weight, bias } = this.linear(role);
+    await this.context.onLinearInput?.(weight.name, x, weight.cols, this.batch);
+    const y = this.alloc(weight.rows, role);
+    linearForward(this.context.gpu, { x, weight, bias, y, M: this.batch.rows });
+    await this.context.pace.after(this.cost(weight));
+    return y;
+  }
+
+  /** Shows dW = dy^T x to the visitor, then dx (+)= dy W. */
+  async reverse(role: LinearRole, x: GPUBuffer, dy: GPUBuffer, dx: GPUBuffer, accumulate: boolean, visitor: GradientVisitor): Promise<void> {
+    const { weight, biasName } = this.linear(role);
+    if (visitor.linear) {
+      await visitor.linear({ name: weight.name, biasName, N: weight.rows, K: weight.cols, x, dy }, this.batch.gradient);
+      await this.context.pace.after(this.cost(weight));
+    }
+    linearBackward(this.context.gpu, { dy, weight, dx, M: this.batch.rows, accumulate });
+    await this.context.pace.after(this.cost(weight));
+  }
+
+  /** RMSNorm over `perToken` vectors of each row. */
+  normalise(role: NormRole, x: GPUBuffer, C: number, perToken = 1): { y: GPUBuffer; rstd: GPUBuffer } {
+    const y = this.alloc(C * perToken, role);
+    const rstd = this.alloc(perToken, `${role} rstd`);
+    this.context.gpu.run(rmsnorm, { x, weight: this.block.norms.get(role)!.gain, y, rstd }, { N: this.batch.rows * perToken, C, eps: this.context.config.rmsEps });
+    return { y, rstd };
+  }
+
+  /** Shows the gain's gradient to the visitor, then dx (+)= the gradient of the input. */
+  async reverseNorm(role: NormRole, io: { x: GPUBuffer; rstd: GPUBuffer; dy: GPUBuffer; dx: GPUBuffer }, C: number, perToken: number, accumulate: boolean, visitor: GradientVisitor): Promise<void> {
+    const { name, gain } = this.block.norms.get(role)!;
+    await visitor.norm?.({ name, C, x: io.x, rstd: io.rstd, dy: io.dy, rowsPerToken: perToken }, this.batch.gradient);
+    this.context.gpu.run(rmsnormBackward, { ...io, weight: gain }, { N: this.batch.rows * perToken, C, accumulate: accumulate ? 1 : 0 });
+  }
+
+  /** Rotates the heads of q or k in place; sign -1 is the gradient. */
+  rotate(x: GPUBuffer, heads: number, sign: 1 | -1): void {
+    const { gpu, cosine, sine, config } = this.context;
+    gpu.run(rope, { cosine, sine, spans: this.batch.spans, x }, { rows: this.batch.rows, H: heads, D: config.headDim, sign });
+  }
+
+  /** Everything of a block up to the input of down_proj. */
+  async activations(x: GPUBuffer): Promise<Activations> {
+    const { gpu, config } = this.context;
+    const { hidden: C, intermediate: F, heads: H, kvHeads: KV, headDim: D } = config;
+    const first = this.normalise("input_layernorm", x, C);
+    const qRaw = await this.apply("q_proj", first.y);
+    const kRaw = await this.apply("k_proj", first.y);
+    const v = await this.apply("v_proj", first.y);
+    const qNormed = config.qkNorm ? this.normalise("q_norm", qRaw, D, H) : undefined;
+    const kNormed = config.qkNorm ? this.normalise("k_norm", kRaw, D, KV) : undefined;
+    const q = qNormed?.y ?? qRaw;
+    const k = kNormed?.y ?? kRaw;
+    this.rotate(q, H, 1);
+    this.rotate(k, KV, 1);
+    const mixed = this.alloc(H * D, "attention output");
+    attentionForward(gpu, { q, k, v, y: mixed }, this.attention);
+    await this.context.pace.after(4 * this.batch.rows * this.batch.longest * H * D);
+    const middle = await this.apply("o_proj", mixed);
+    gpu.run(add, { x, y: middle }, { count: this.batch.rows * C });
+    const second = this.normalise("post_attention_layernorm", middle, C);
+    const gate = await this.apply("gate_proj", second.y);
+    const up = await this.apply("up_proj", second.y);
+    const act = this.alloc(F, "activation");
+    gpu.run(siluMul, { g: gate, u: up, y: act }, { count: this.batch.rows * F });
+    return {
+      norm1: first.y, rstd1: first.rstd, q, k, v, mixed, middle, norm2: second.y, rstd2: second.rstd, gate, up, act,
+      ...(qNormed && kNormed ? { qRaw, kRaw, qRstd: qNormed.rstd, kRstd: kNormed.rstd } : {}),
+    };
+  }
+}
+
+/**
+ * x -> x + attention(norm(x)) -> ... + mlp(norm(...)), [rows, C] to a new buffer [rows, C]; nothing else is kept.
+ * Source: the decoder layer of Llama, Qwen2, Qwen3 and Mistral, which differ in biases, q/k norms and windows only.
+ */
+export async function blockForward(context: BlockContext, block: BlockWeights, batch: BlockBatch, x: GPUBuffer): Promise<GPUBuffer> {
+  const run = new BlockRun(context, block, batch);
+  try {
+    const { act, middle } = await run.activations(x);
+    const y = await run.apply("down_proj", act);
+    context.gpu.run(add, { x: middle, y }, { count: batch.rows * context.config.hidden });
+    return run.keep(y);
+  } finally {
+    run.end();
+  }
+}
+
+/**
+ * Recomputes the block from its input x, then turns `gradient` [rows, C] from d loss / d output into d loss / d input,
+ * in place. The visitor sees each parameter as soon as its two factors exist: down, gate, up, norm 2, o, v, k, q with
+ * their norms, norm 1; buffers are given back as soon as no later step reads them.
+ */
+export async function blockBackward(context: BlockContext, block: BlockWeights, batch: BlockBatch, x: GPUBuffer, gradient: GPUBuffer, visitor: GradientVisitor): Promise<void> {
+  const { gpu, config } = context;
+  const { hidden: C, intermediate: F, heads: H, kvHeads: KV, headDim: D } = config;
+  const run = new BlockRun(context, block, batch);
+  try {
+    const a = await run.activations(x);
+
+    const dact = run.alloc(F, "dact");
+    await run.reverse("down_proj", a.act, gradient, dact, false, visitor);
+    const dgate = run.alloc(F, "dgate");
+    const dup = run.alloc(F, "dup");
+    gpu.run(siluMulBackward, { g: a.gate, u: a.up, dy: dact, dg: dgate, du: dup }, { count: batch.rows * F });
+    run.free(a.act, a.gate, a.up, dact);
+    const dnorm = run.alloc(C, "dnorm");
+    await run.reverse("gate_proj", a.norm2, dgate, dnorm, false, visitor);
+    await run.reverse("up_proj", a.norm2, dup, dnorm, true, visitor);
+    run.free(dgate, dup, a.norm2);
+    await run.reverseNorm("post_attention_layernorm", { x: a.middle, rstd: a.rstd2, dy: dnorm, dx: gradient }, C, 1, true, visitor);
+    run.free(a.middle, a.rstd2);
+
+    const dmixed = run.alloc(H * D, "dmixed");
+    await run.reverse("o_proj", a.mixed, gradient, dmixed, false, visitor);
+    let dq = run.alloc(H * D, "dq");
+    let dk = run.alloc(KV * D, "dk");
+    const dv = run.alloc(KV * D, "dv");
+    attentionBackward(gpu, { q: a.q, k: a.k, v: a.v, y: a.mixed, dy: dmixed, dq, dk, dv }, run.attention);
+    await context.pace.after(10 * batch.rows * batch.longest * H * D);
+    run.free(dmixed, a.mixed, a.q, a.k, a.v);
+    run.rotate(dq, H, -1);
+    run.rotate(dk, KV, -1);
+
+    await run.reverse("v_proj", a.norm1, dv, dnorm, false, visitor);
+    run.free(dv);
+    if (a.kRaw && a.kRstd) {
+      const raw = run.alloc(KV * D, "dk before its norm");
+      await run.reverseNorm("k_norm", { x: a.kRaw, rstd: a.kRstd, dy: dk, dx: raw }, D, KV, false, visitor);
+      run.free(dk);
+      dk = raw;
+    }
+    await run.reverse("k_proj", a.norm1, dk, dnorm, true, visitor);
+    run.free(dk);
+    if (a.qRaw && a.qRstd) {
+      const raw = run.alloc(H * D, "dq before its norm");
+      await run.reverseNorm("q_norm", { x: a.qRaw, rstd: a.qRstd, dy: dq, dx: raw }, D, H, false, visitor);
+      run.free(dq);
+      dq = raw;
+    }
+    await run.reverse("q_proj", a.norm1, dq, dnorm, true, visitor);
+    await run.reverseNorm("input_layernorm", { x, rstd: a.rstd1, dy: dnorm, dx: gradient }, C, 1, true, visitor);
+  } finally {
+    run.end();
+  }
+}
