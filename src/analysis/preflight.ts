@@ -1,0 +1,53 @@
+import type { Preflight } from "../core/check";
+import type { Reconciliation } from "../core/recipe";
+import { StudioError } from "../core/errors";
+import type { Checkpoint } from "../core/tensors";
+import { parseModelConfig, type ModelConfig } from "../model/config";
+import { pairTensors } from "../model/pairing";
+import { fisherSupport } from "../model/support";
+import { modelFacts } from "./facts";
+import { findAll, type Pair, type Side } from "./preflightFindings";
+import { checkRows, reconcile, resultSize } from "./preflightRows";
+import { tokenizerFacts } from "./preflightTokens";
+
+function parsed(model: Checkpoint): ModelConfig | undefined {
+  try {
+    return parseModelConfig(model.config);
+  } catch (error) {
+    if (error instanceof StudioError) return undefined;
+    throw error;
+  }
+}
+
+async function readSide(model: Checkpoint): Promise<Side> {
+  return { model, facts: await modelFacts(model), tokens: await tokenizerFacts(model), config: parsed(model) };
+}
+
+/** Everything that the check, the plan and the card know of a pair; reads config, headers and small texts only. */
+export async function readPair(base: Checkpoint, tuned: readonly Checkpoint[]): Promise<Pair> {
+  const sides = await Promise.all([base, ...tuned].map(readSide));
+  return { base: sides[0]!, tuned: sides.slice(1), pairing: pairTensors(base, tuned), fisher: fisherSupport(base.config, base.tensors) };
+}
+
+/**
+ * Whether base and fine-tuned models can be merged, and what has to be chosen; never reads a weight.
+ * `choice` overrides the defaults of METHODS 8.4. Blocking findings are results, not errors; a small file that is
+ * malformed throws "bad-file".
+ */
+export async function preflight(base: Checkpoint, tuned: readonly Checkpoint[], choice: Partial<Reconciliation> = {}): Promise<Preflight> {
+  const started = performance.now();
+  const pair = await readPair(base, tuned);
+  const reconciliation = reconcile(pair, choice);
+  const findings = findAll(pair);
+  const blocker = findings.find((f) => f.severity === "block")?.code;
+  const rows = checkRows(pair, reconciliation, blocker);
+  return {
+    verdict: blocker === undefined ? "ok" : "blocked",
+    elapsedMs: performance.now() - started,
+    rows,
+    findings,
+    reconciliation,
+    fisher: pair.fisher,
+    parameters: resultSize(pair, reconciliation.tied).parameters,
+  };
+}
