@@ -1,0 +1,17 @@
+import divide from "../../../shaders/lib/divide.wgsl?raw";
+import pack from "../../../shaders/lib/pack.wgsl?raw";
+import values from "../../../shaders/lib/values.wgsl?raw";
+import wgsl from "../../../shaders/merge/finish.wgsl?raw";
+import { defineKernel } from "../../gpu/kernel";
+
+export const finish = defineKernel({
+  name: "merge/finish",
+  wgsl,
+  lib: [values, pack, divide],
+  inputs: ["base", "sum", "weight"],
+  outputs: ["out"],
+  params: { n: "u32", lambda: "f32", scale: "f32", zero: "u32", group0: "u32" },
+  constants: { BASE_DTYPE: 0, OUT_DTYPE: 0, ADD: 1, DIVIDE: 0 },
+  workgroups: ({ n }) => Math.ceil(n / 2048),
+  cost: ({ n }) => 60 * n,
+});

@@ -1,0 +1,112 @@
+import { bytesPerElement, type FloatDtype } from "../core/tensors";
+import type { Gpu } from "../gpu/gpu";
+import { WEIGHT_DTYPE } from "../gpu/weight";
+import { addDelta } from "../kernels/merge/addDelta";
+import { agree, vote } from "../kernels/merge/elect";
+import { finish } from "../kernels/merge/finish";
+import { linearCombination } from "../kernels/merge/linearCombination";
+import { convert } from "./cpu";
+import { checkSlice, sliceMask, zeroIsPositive, type Mask, type OpSlice, type StoredBytes, type TensorOp } from "./ops";
+
+interface OnGpu {
+  buffer: GPUBuffer;
+  dtype: FloatDtype;
+}
+
+/**
+ * One slice of one output tensor on the GPU, as stored bytes of `outDtype`; the same bytes as applyOpCpu. One expert is on
+ * the GPU at a time. A slice of n elements takes up to 4 n bytes in one buffer: at most 32 Mi elements.
+ */
+export async function applyOpGpu(gpu: Gpu, op: TensorOp, slice: OpSlice, outDtype: FloatDtype): Promise<Uint8Array> {
+  checkSlice(op, slice);
+  if (op.kind === "copy") return convert(op.source === undefined ? slice.base! : slice.experts[op.source]!, outDtype);
+  const n = slice.elements;
+  if (n === 0) return new Uint8Array(0);
+  const held: GPUBuffer[] = [];
+  const hold = (buffer: GPUBuffer) => (held.push(buffer), buffer);
+  const out = hold(gpu.alloc(4 * n, "merged"));
+  try {
+    const base = slice.base && !(op.kind === "combine" && op.baseCoefficient === 0) ? upload(gpu, slice.base, hold) : undefined;
+    if (op.kind === "add" && op.coefficients.length === 1) encodeAddOne(gpu, op, slice, base!, out, outDtype);
+    else if (op.kind === "ties") encodeTies(gpu, op, slice, base!, hold, out, outDtype);
+    else encodeSum(gpu, op, slice, base, hold, out, outDtype);
+    return await gpu.read(out, n * bytesPerElement(outDtype));
+  } finally {
+    gpu.release(...held);
+  }
+}
+
+function upload(gpu: Gpu, stored: StoredBytes, hold: (buffer: GPUBuffer) => GPUBuffer): OnGpu {
+  return { buffer: hold(gpu.upload(stored.bytes, "stored values")), dtype: stored.dtype };
+}
+
+/** Uploads one expert and its part of the mask for the length of one call. */
+function withExpert(gpu: Gpu, stored: StoredBytes, mask: Mask, call: (tuned: OnGpu, mask: GPUBuffer, hasMask: number) => void): void {
+  const tuned = gpu.upload(stored.bytes, "stored values");
+  const bits = mask && gpu.upload(mask, "mask");
+  call({ buffer: tuned, dtype: stored.dtype }, bits ?? tuned, bits ? 1 : 0);
+  gpu.release(tuned, bits);
+}
+
+function encodeAddOne(gpu: Gpu, op: TensorOp & { kind: "add" }, slice: OpSlice, base: OnGpu, out: GPUBuffer, outDtype: FloatDtype): void {
+  withExpert(gpu, slice.experts[0]!, sliceMask(op.masks?.[0], slice), (tuned, mask, HAS_MASK) =>
+    gpu.run(
+      addDelta,
+      { base: base.buffer, tuned: tuned.buffer, mask, out },
+      { n: slice.elements, a: op.coefficients[0]!, scale: op.scale ?? 1, zero: 0 },
+      { BASE_DTYPE: WEIGHT_DTYPE[base.dtype], TUNED_DTYPE: WEIGHT_DTYPE[tuned.dtype], OUT_DTYPE: WEIGHT_DTYPE[outDtype], HAS_MASK },
+    ),
+  );
+}
+
+function encodeSum(gpu: Gpu, op: TensorOp & { kind: "add" | "combine" }, slice: OpSlice, base: OnGpu | undefined, hold: (b: GPUBuffer) => GPUBuffer, out: GPUBuffer, outDtype: FloatDtype): void {
+  const n = slice.elements;
+  const DELTA = op.kind === "add" ? 1 : 0;
+  const sum = hold(gpu.alloc(4 * n, "sum"));
+  let FIRST = 1;
+  const add = (tuned: OnGpu, mask: GPUBuffer, HAS_MASK: number, c: number) => {
+    gpu.run(
+      linearCombination,
+      { base: base?.buffer ?? tuned.buffer, tuned: tuned.buffer, mask, sum },
+      { n, c, zero: 0 },
+      { BASE_DTYPE: base ? WEIGHT_DTYPE[base.dtype] : 0, TUNED_DTYPE: WEIGHT_DTYPE[tuned.dtype], HAS_MASK, DELTA, FIRST },
+    );
+    FIRST = 0;
+  };
+  if (op.kind === "combine" && base) add(base, base.buffer, 0, op.baseCoefficient);
+  op.coefficients.forEach((c, k) => withExpert(gpu, slice.experts[k]!, op.kind === "add" ? sliceMask(op.masks?.[k], slice) : undefined, (tuned, mask, hasMask) => add(tuned, mask, hasMask, c)));
+  if (FIRST === 1) gpu.clear(sum, 4 * n);
+  gpu.run(
+    finish,
+    { base: base?.buffer ?? sum, sum, weight: sum, out },
+    { n, lambda: 1, scale: op.kind === "add" ? (op.scale ?? 1) : 1, zero: 0 },
+    { BASE_DTYPE: base ? WEIGHT_DTYPE[base.dtype] : 0, OUT_DTYPE: WEIGHT_DTYPE[outDtype], ADD: DELTA, DIVIDE: 0 },
+  );
+}
+
+function encodeTies(gpu: Gpu, op: TensorOp & { kind: "ties" }, slice: OpSlice, base: OnGpu, hold: (b: GPUBuffer) => GPUBuffer, out: GPUBuffer, outDtype: FloatDtype): void {
+  const n = slice.elements;
+  const votes = hold(gpu.alloc(4 * n, "votes"));
+  const sum = hold(gpu.alloc(4 * n, "sum"));
+  const weight = hold(gpu.alloc(4 * n, "weights"));
+  const constants = (tuned: OnGpu, HAS_MASK: number, k: number) => ({ BASE_DTYPE: WEIGHT_DTYPE[base.dtype], TUNED_DTYPE: WEIGHT_DTYPE[tuned.dtype], HAS_MASK, FIRST: k === 0 ? 1 : 0 });
+  const each = (call: (k: number, w: number, tuned: OnGpu, mask: GPUBuffer, hasMask: number) => void) =>
+    op.weights.forEach((w, k) => withExpert(gpu, slice.experts[k]!, sliceMask(op.masks?.[k], slice), (tuned, mask, hasMask) => call(k, w, tuned, mask, hasMask)));
+  each((k, w, tuned, mask, hasMask) =>
+    gpu.run(vote, { base: base.buffer, tuned: tuned.buffer, mask, votes }, { n, w, zero: 0 }, { ...constants(tuned, hasMask, k), COUNT: op.elect === "count" ? 1 : 0 }),
+  );
+  each((k, w, tuned, mask, hasMask) =>
+    gpu.run(
+      agree,
+      { base: base.buffer, tuned: tuned.buffer, mask, votes, sum, weight },
+      { n, w, positive: zeroIsPositive(op) ? 1 : 0, zero: 0 },
+      { ...constants(tuned, hasMask, k), COUNT: op.divisor === "count" ? 1 : 0 },
+    ),
+  );
+  gpu.run(
+    finish,
+    { base: base.buffer, sum, weight, out },
+    { n, lambda: op.lambda, scale: op.scale ?? 1, zero: 0 },
+    { BASE_DTYPE: WEIGHT_DTYPE[base.dtype], OUT_DTYPE: WEIGHT_DTYPE[outDtype], ADD: 1, DIVIDE: op.divisor === "none" ? 0 : 1 },
+  );
+}

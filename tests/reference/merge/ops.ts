@@ -1,0 +1,22 @@
+import type { TensorOp } from "../../../src/merge/ops";
+
+/** One output value in float64, written from METHODS 2 and 3: x[k] are the experts' values, keep[k] whether the mask keeps them. */
+export function mergeOne(op: TensorOp, base: number, x: readonly number[], keep: readonly boolean[]): number {
+  switch (op.kind) {
+    case "copy":
+      return op.source === undefined ? base : x[op.source]!;
+    case "add":
+      return (base + op.coefficients.reduce((sum, c, k) => sum + (keep[k] ? c * (x[k]! - base) : 0), 0)) * (op.scale ?? 1);
+    case "combine":
+      return op.coefficients.reduce((sum, c, k) => sum + c * x[k]!, op.baseCoefficient * base);
+    case "ties": {
+      const moves = op.weights.map((w, k) => (keep[k] ? w * (x[k]! - base) : 0));
+      const vote = moves.reduce((sum, m) => sum + (op.elect === "count" ? Math.sign(m) : m), 0);
+      const up = vote > 0 || (vote === 0 && (op.zero === "plus" || (op.majority ?? 0) > 0));
+      const agreeing = moves.flatMap((m, k) => ((up ? m > 0 : m < 0) ? [k] : []));
+      const sum = agreeing.reduce((s, k) => s + moves[k]!, 0);
+      const by = op.divisor === "none" ? 1 : agreeing.reduce((s, k) => s + (op.divisor === "count" ? 1 : op.weights[k]!), 0);
+      return (base + op.lambda * (sum / (by === 0 ? 1 : by))) * (op.scale ?? 1);
+    }
+  }
+}
