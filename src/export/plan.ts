@@ -1,0 +1,97 @@
+import { StudioError } from "../core/errors";
+import type { Recipe } from "../core/recipe";
+import { isFloatDtype, type Checkpoint, type TensorInfo } from "../core/tensors";
+import { tensorBytes, writeSafetensorsHeader } from "../formats/safetensors";
+import { outputTensors, type OutputTensor } from "../model/pairing";
+import { isBuffer } from "../model/support";
+import { compactRecipe } from "./recipeFile";
+
+export interface PlannedShard {
+  path: string;
+  /** Length prefix, JSON and padding: the first bytes of the file. */
+  header: Uint8Array;
+  /** In file order, with absolute byte ranges. */
+  tensors: (OutputTensor & Pick<TensorInfo, "begin" | "end">)[];
+  /** Size of the whole file. */
+  bytes: number;
+}
+
+export interface OutputPlan {
+  /** In base order, a new head last. */
+  tensors: OutputTensor[];
+  shards: PlannedShard[];
+  /** Absent when one file holds all. */
+  index: { path: string; text: string } | undefined;
+  /** Tensor bytes without headers: `total_size` of the index. */
+  tensorBytes: number;
+  parameters: number;
+  /** Whether the result's head is its embedding: `tie_word_embeddings` of its config.json. */
+  tied: boolean;
+}
+
+const MIN_SHARD_BYTES = 1 << 20;
+
+/** Greedy, in order: a shard closes before the tensor that would overfill it; a tensor above the cap has one of its own. */
+function fillShards(tensors: OutputTensor[], cap: number): OutputTensor[][] {
+  const shards: OutputTensor[][] = [];
+  let current: OutputTensor[] = [];
+  let bytes = 0;
+  for (const tensor of tensors) {
+    const size = tensorBytes(tensor);
+    if (size > cap) {
+      shards.push([tensor]);
+      continue;
+    }
+    if (bytes + size > cap) {
+      shards.push(current);
+      current = [];
+      bytes = 0;
+    }
+    current.push(tensor);
+    bytes += size;
+  }
+  if (current.length > 0) shards.push(current);
+  return shards;
+}
+
+/**
+ * Every byte of the result's layout, fixed before anything is computed: tensors, dtypes, shards, headers and offsets.
+ * `output.dtype` changes float tensors only; a copied one is converted too, so that the model has one dtype.
+ * Throws "bad-recipe" when maxShardBytes is below 1 MiB, or the base has no tensor.
+ * Source: Hugging Face sharded checkpoints, model-00001-of-0000N.safetensors, as split by huggingface_hub.
+ */
+export function planOutput(base: Checkpoint, tuned: readonly Checkpoint[], recipe: Recipe): OutputPlan {
+  const cap = recipe.output.maxShardBytes;
+  if (!(cap >= MIN_SHARD_BYTES)) throw new StudioError("bad-recipe", `Planning the output: output.maxShardBytes is ${cap}, expected at least 1,048,576 (1 MiB).`, { title: "Shards too small", where: "output.maxShardBytes", path: "output.maxShardBytes" });
+  const { tensors: kept, tied } = outputTensors(base, tuned, recipe.reconciliation);
+  const wanted = recipe.output.dtype;
+  const tensors = kept.map((t) => (wanted !== "base" && isFloatDtype(t.dtype) && !isBuffer(t.name) ? { ...t, dtype: wanted } : t));
+  if (tensors.length === 0) throw new StudioError("bad-recipe", `Planning the output: the base "${base.name}" has no tensors.`, { title: "Nothing to write", where: base.name });
+
+  const { format: _, tributary_recipe: __, ...others } = base.metadata;
+  const metadata = { format: "pt", tributary_recipe: compactRecipe(recipe), ...Object.fromEntries(Object.entries(others).sort(([a], [b]) => (a < b ? -1 : 1))) };
+  const groups = fillShards(tensors, cap);
+  const number = (i: number): string => String(i).padStart(5, "0");
+  const shards = groups.map((group, i): PlannedShard => {
+    const { bytes: header, order } = writeSafetensorsHeader(group, metadata);
+    const byName = new Map(group.map((t) => [t.name, t]));
+    return {
+      path: groups.length === 1 ? "model.safetensors" : `model-${number(i + 1)}-of-${number(groups.length)}.safetensors`,
+      header,
+      tensors: order.map(({ name, begin, end }) => ({ ...byName.get(name)!, begin, end })),
+      bytes: order.at(-1)!.end,
+    };
+  });
+  const total = tensors.reduce((sum, t) => sum + tensorBytes(t), 0);
+  return {
+    tensors, shards, tied,
+    index: shards.length > 1 ? { path: "model.safetensors.index.json", text: indexText(shards, total) } : undefined,
+    tensorBytes: total,
+    parameters: tensors.reduce((sum, t) => sum + (isBuffer(t.name) ? 0 : t.elements), 0),
+  };
+}
+
+function indexText(shards: readonly PlannedShard[], total: number): string {
+  const rows = shards.flatMap((s) => s.tensors.map((t) => [t.name, s.path] as const)).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `${JSON.stringify({ metadata: { total_size: total }, weight_map: Object.fromEntries(rows) }, null, 2)}\n`;
+}

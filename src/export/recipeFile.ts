@@ -1,0 +1,149 @@
+import * as v from "valibot";
+import { StudioError } from "../core/errors";
+import type { ModelRef, Recipe } from "../core/recipe";
+import { JsonSyntaxError, lineAndColumn, nodeAt, parseJson, toPlain, type JsonNode } from "../formats/json";
+
+const text = v.pipe(v.string("expected text"), v.minLength(1, "expected text that is not empty"));
+const finite = v.pipe(v.number("expected a number"), v.finite("expected a finite number"));
+const word = <const T extends readonly [string, ...string[]]>(...options: T) => v.picklist(options, `expected one of ${options.join(", ")}`);
+
+const modelRef = v.strictObject({ id: v.optional(text), name: text, hash: v.optional(v.pipe(v.string("expected text"), v.regex(/^[0-9a-f]{32,64}$/, "expected a hash of 32 to 64 hexadecimal digits"))), weight: v.optional(finite) });
+const tokenId = v.pipe(v.number("expected a token id"), v.safeInteger("expected a whole number"), v.minValue(0, "expected a token id of at least 0"));
+
+const schema = v.strictObject({
+  version: v.literal(1, "expected 1, the only version there is"),
+  method: text,
+  base: modelRef,
+  models: v.pipe(v.array(modelRef, "expected a list of models"), v.minLength(1, "expected at least one model")),
+  params: v.record(v.string(), v.union([finite, v.string(), v.boolean()], "expected a number, a text, true or false"), "expected an object of settings"),
+  tokens: v.optional(v.pipe(v.array(v.pipe(v.array(tokenId, "expected a list of token ids"), v.minLength(2, "expected at least 2 token ids")), "expected a list of sequences"), v.minLength(1, "expected at least one sequence"))),
+  reconciliation: v.strictObject({
+    tied: word("untie", "tie-as-base", "head-from-finetuned"),
+    context: word("max", "base", "finetuned"),
+    tokenizer: word("base", "finetuned"),
+    chatTemplate: word("base", "finetuned"),
+    generationConfig: word("base", "finetuned"),
+    clashRows: word("mix", "base", "finetuned"),
+  }),
+  output: v.strictObject({
+    dtype: word("base", "F32", "F16", "BF16"),
+    maxShardBytes: v.pipe(v.number("expected a number"), v.safeInteger("expected a whole number"), v.minValue(1 << 20, "expected at least 1,048,576 bytes (1 MiB)")),
+    name: v.pipe(text, v.regex(/^[^/\\\u0000]+$/, "expected a folder name without slashes")),
+  }),
+});
+
+/** Keys of each object of the format, for the suggestion beside an unknown one. */
+const keysAt: Record<string, readonly string[]> = {
+  "": Object.keys(schema.entries),
+  base: Object.keys(modelRef.entries),
+  models: Object.keys(modelRef.entries),
+  reconciliation: Object.keys(schema.entries.reconciliation.entries),
+  output: Object.keys(schema.entries.output.entries),
+};
+
+/** Steps to turn one word into another: insertions, deletions, changes. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+/** The nearest of `options`, when it is near enough to be meant. */
+export function suggest(word: string, options: readonly string[]): string | undefined {
+  const best = options.map((option) => ({ option, d: distance(word.toLowerCase(), option.toLowerCase()) })).sort((a, b) => a.d - b.d)[0];
+  return best && best.d <= Math.max(2, Math.floor(word.length / 3)) ? best.option : undefined;
+}
+
+const pathText = (path: readonly (string | number)[]): string => path.map((p, i) => (typeof p === "number" ? `[${p}]` : i === 0 ? p : `.${p}`)).join("");
+
+function refuse(source: string, at: number, path: readonly (string | number)[], problem: string): never {
+  const { line, column } = lineAndColumn(source, at);
+  const where = pathText(path);
+  throw new StudioError("bad-recipe", `Reading the recipe: ${where ? `${where} ` : ""}${problem}, at line ${line} column ${column}.`, { title: "The recipe cannot be used", where: `${where || "recipe"}, line ${line} column ${column}`, path: where, line, column, found: problem });
+}
+
+/** Keys twice in one object: JSON.parse would take the last without a word. */
+function refuseDuplicates(source: string, node: JsonNode, path: (string | number)[]): void {
+  if (node.kind === "array") node.items.forEach((item, i) => refuseDuplicates(source, item, [...path, i]));
+  if (node.kind !== "object") return;
+  const seen = new Set<string>();
+  for (const { key, keyAt, value } of node.entries) {
+    if (seen.has(key)) refuse(source, keyAt, [...path, key], "is given twice");
+    seen.add(key);
+    refuseDuplicates(source, value, [...path, key]);
+  }
+}
+
+const shown = (value: unknown): string => (value === undefined ? "nothing" : JSON.stringify(value).slice(0, 60));
+
+/**
+ * A recipe from its text. Throws "bad-recipe" with the path ("params.r", "models[1].name"), line and column;
+ * unknown keys are refused, with the known one that was probably meant.
+ * The names and values inside `params` belong to the method and are checked by it.
+ */
+export function parseRecipe(source: string): Recipe {
+  let root: JsonNode;
+  try {
+    root = parseJson(source);
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) return refuse(source, error.at, [], `is no valid JSON: ${error.reason}`);
+    throw error;
+  }
+  if (root.kind !== "object") refuse(source, root.at, [], `is a JSON ${root.kind}, expected an object`);
+  refuseDuplicates(source, root, []);
+  const result = v.safeParse(schema, toPlain(root), { abortEarly: true });
+  if (result.success) return result.output as Recipe;
+  const issue = result.issues[0];
+  const path = (issue.path ?? []).map((p) => p.key as string | number);
+  const parent = path.slice(0, -1);
+  const last = String(path.at(-1) ?? "");
+  const holder = nodeAt(root, parent);
+  const entry = holder.kind === "object" ? holder.entries.find((e) => e.key === last) : undefined;
+  // A strict object reports a stranger as a key that may not be, and an absent key at the object itself.
+  if (issue.type === "strict_object" && issue.expected === "never") {
+    const known = keysAt[String(parent[0] ?? "")] ?? [];
+    const near = suggest(last, known);
+    return refuse(source, entry?.keyAt ?? holder.at, path, `is no key of a recipe${near ? `; did you mean "${near}"?` : `; known are ${known.join(", ")}`}`);
+  }
+  if (!entry && holder.kind === "object") return refuse(source, holder.at, path, "is missing");
+  const message = issue.type === "strict_object" ? "expected an object" : issue.message;
+  return refuse(source, nodeAt(root, path).at, path, `is ${shown(issue.input)}, ${message}`);
+}
+
+/** The recipe in one key order, without keys that are undefined. `ids`: with the store's own ids, which mean nothing elsewhere. */
+function ordered(recipe: Recipe, ids: boolean): Record<string, unknown> {
+  const ref = ({ id, name, hash, weight }: ModelRef): Record<string, unknown> => ({ ...(ids && id !== undefined ? { id } : {}), name, ...(hash !== undefined ? { hash } : {}), ...(weight !== undefined ? { weight } : {}) });
+  const { tied, context, tokenizer, chatTemplate, generationConfig, clashRows } = recipe.reconciliation;
+  const { dtype, maxShardBytes, name } = recipe.output;
+  return {
+    version: recipe.version,
+    method: recipe.method,
+    base: ref(recipe.base),
+    models: recipe.models.map(ref),
+    params: Object.fromEntries(Object.entries(recipe.params).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))),
+    ...(recipe.tokens ? { tokens: recipe.tokens } : {}),
+    reconciliation: { tied, context, tokenizer, chatTemplate, generationConfig, clashRows },
+    output: { dtype, maxShardBytes, name },
+  };
+}
+
+/** recipe.json: two spaces, one key order, so that equal recipes are equal files; sequences of token ids stay on a line each. */
+export function serialiseRecipe(recipe: Recipe): string {
+  const { tokens, ...rest } = ordered(recipe, true);
+  const json = JSON.stringify(tokens ? { ...rest, tokens: "\u0000" } : rest, null, 2);
+  const lists = (tokens as number[][] | undefined)?.map((t) => `    ${JSON.stringify(t)}`).join(",\n");
+  return `${lists ? json.replace('"\\u0000"', () => `[\n${lists}\n  ]`) : json}\n`;
+}
+
+/** One line, without the store's ids: what is hashed, and what goes into `__metadata__`. */
+export const compactRecipe = (recipe: Recipe): string => JSON.stringify(ordered(recipe, false));
+
+/** First 16 hex digits of SHA-256 over the compact form: the name of a recipe in the history and on the model card. */
+export async function recipeHash(recipe: Recipe): Promise<string> {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(compactRecipe(recipe)));
+  return Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("").slice(0, 16);
+}
