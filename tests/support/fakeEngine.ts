@@ -60,7 +60,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
 
   const phases = (labels: [string, string?][], fraction: number, from: number): PhaseState[] =>
     labels.map(([label, count], i) => {
-      const now = fraction >= 1 ? labels.length : Math.max(from, Math.min(labels.length - 1, from + Math.floor(fraction * (labels.length - from - 0.01))));
+      const now = fraction >= 1 ? labels.length : Math.max(from, Math.min(labels.length - 1, from + Math.floor(fraction * fraction * (labels.length - from - 0.01))));
       return { id: String(i), label, state: i < now ? "done" : i === now ? "now" : "todo", ...(count ? { count } : {}), elapsedMs: i < from ? 40 : 9000 };
     });
   const cells = (n: number, fraction: number): StripCell[] => {

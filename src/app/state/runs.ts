@@ -5,13 +5,19 @@ import type { SliceEnv } from "./env";
 import type { RunRecord, StudioState } from "./types";
 
 const LIMIT = 50;
-const SYMBOLS: Record<string, string> = { theta: "θ", lambda: "λ", gateFactor: "gate", alpha: "α", density: "density" };
+const SYMBOLS: Record<string, string> = { theta: "θ", lambda: "λ", gateFactor: "gate", alpha: "α" };
 
-/** "r 0.20 · gate 0.70 · θ adaptive": the options in front of the form, at most four. */
+/** "r 0.20 · gate 0.70 · θ adaptive": the first three options in front of the form, those of the pass before the others. */
 export function summarise(recipe: Recipe, methods: MethodInfo[]): string {
   const params = methods.find((m) => m.id === recipe.method)?.params ?? {};
   const front = Object.entries(params).filter(([, spec]) => !spec.advanced && spec.effect !== "write");
-  return front.slice(0, 4).map(([key, spec]) => `${SYMBOLS[key] ?? key} ${paramValue(recipe.params[key] ?? spec.default)}`).join(" · ");
+  const order = [...front.filter(([, spec]) => spec.effect === "pass"), ...front.filter(([, spec]) => spec.effect !== "pass")];
+  const words = order.slice(0, 3).map(([key, spec]) => {
+    const value = recipe.params[key] ?? spec.default;
+    if (spec.kind === "choice") return spec.options.find((option) => option.value === value)?.label ?? String(value);
+    return `${SYMBOLS[key] ?? key} ${paramValue(value)}`;
+  });
+  return words.join(" · ");
 }
 
 /** Adds a run, or, when the latest one has the same recipe, renews it. Pinned runs are dropped last. */

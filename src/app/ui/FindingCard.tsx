@@ -18,10 +18,10 @@ export function FindingCard({ tone, title, code, rows, context, official, childr
     setCopied(true);
   };
   return (
-    <article className={`finding ${tone}`} role={tone === "block" ? "alert" : undefined}>
+    <section className={`finding ${tone}`} role={context ? "alert" : undefined} aria-label={title}>
       <Icon name={icons[tone]} />
       <div>
-        <h3>{title} <code>{code}</code></h3>
+        <h2>{title} <code>{code}</code></h2>
         <dl className="q">
           {context && <div><dt>While</dt><dd>{context}</dd></div>}
           {LABELS.map(([key, label]) => rows[key] && <div key={key}><dt>{label}</dt><dd><Figures text={rows[key]} /></dd></div>)}
@@ -32,7 +32,7 @@ export function FindingCard({ tone, title, code, rows, context, official, childr
           {onDismiss && <button type="button" className="btn s ghost" onClick={onDismiss}><Icon name="close" small />Dismiss</button>}
         </div>
       </div>
-    </article>
+    </section>
   );
 }
 

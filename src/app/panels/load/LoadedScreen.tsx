@@ -21,7 +21,7 @@ export function LoadedScreen() {
   const linkable = useStudio((s) => s.queue.find((item) => item.state === "reading" && item.modelId !== undefined)?.jobId);
   const linkInstead = useStudio((s) => s.linkInstead);
   const roles = unclaimed.map((_, i) => (baseId === undefined && i === 0 ? ("base" as const) : ("tuned" as const)));
-  const missing = unclaimed.length > 0 ? undefined : baseId === undefined ? ("base" as const) : modelIds.length === 0 ? ("tuned" as const) : undefined;
+  const missing = unclaimed.some((item) => item.state !== "failed") ? undefined : baseId === undefined ? ("base" as const) : modelIds.length === 0 ? ("tuned" as const) : undefined;
   return (
     <Shell
       title={reading ? "Reading your checkpoints" : missing ? "One more checkpoint" : "Your checkpoints"}

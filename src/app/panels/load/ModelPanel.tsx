@@ -12,20 +12,21 @@ export function ModelPanel({ role, id }: { role: "base" | "tuned"; id: string })
   const modelIds = useStudio((s) => s.modelIds);
   const chooseModels = useStudio((s) => s.chooseModels);
   const cancel = useStudio((s) => s.cancel);
-  if (!model) return null;
   const reading = item?.state === "reading";
+  const anyReading = useStudio((s) => s.queue.some((q) => q.state === "reading" || q.state === "waiting"));
+  if (!model) return null;
   if (item?.state === "failed") return null;
   const release = (): void => (role === "base" ? chooseBase(undefined) : chooseModels(modelIds.filter((m) => m !== id)));
   return (
     <section className={`panel sc-${role}`} aria-label={model.name}>
       <div className="ph">
-        <Role role={role} /><h3>{model.name}</h3><span className="sub" />
+        <Role role={role} /><h2>{model.name}</h2><span className="sub" />
         <span className="acts">
           {reading && <button type="button" className="btn s" onClick={() => void cancel(item.jobId)}><Icon name="close" small />Cancel</button>}
           {!reading && model.state === "ready" && <Chip tone="ok">{model.backend === "session" ? "Linked in place" : model.hash ? "Stored and verified" : "Stored"}</Chip>}
           {!reading && model.state === "ingesting" && <Chip tone="warn">Unfinished, {model.chunksDone} of {model.chunks} chunks</Chip>}
           {!reading && model.state === "evicted" && <Chip tone="warn">Deleted by the browser</Chip>}
-          {!reading && <button type="button" className="btn icon s" aria-label={`Release ${model.name} from its role`} onClick={release}><Icon name="close" small /></button>}
+          {!anyReading && <button type="button" className="btn icon s" aria-label={`Release ${model.name} from its role`} onClick={release}><Icon name="close" small /></button>}
         </span>
       </div>
       <div className="pb stack">

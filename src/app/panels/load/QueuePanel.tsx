@@ -13,7 +13,7 @@ export function QueuePanel({ item, role }: { item: IngestItem; role: "base" | "t
   return (
     <section className={`panel sc-${role}`} aria-label={item.name}>
       <div className="ph">
-        <Role role={role} /><h3>{item.name}</h3><span className="sub">{plural(item.files, "file")}, {bytes(item.bytes)}</span>
+        <Role role={role} /><h2>{item.name}</h2><span className="sub">{plural(item.files, "file")}, {bytes(item.bytes)}</span>
         <span className="acts">
           {item.state === "waiting" && <Chip tone="plain">Waiting</Chip>}
           {item.state === "failed" ? (

@@ -12,7 +12,7 @@ export function StoredModels({ only }: { only?: "base" | "tuned" }) {
   if (free.length === 0) return null;
   return (
     <section className="panel stored" aria-label="Stored in this browser">
-      <div className="ph"><h3>Stored in this browser</h3></div>
+      <div className="ph"><h2>Stored in this browser</h2></div>
       <div className="pb">
         {free.map((model) => (
           <div className="item" key={model.id}>

@@ -5,6 +5,7 @@ const classes = { hardware: "badge", software: "badge soft", none: "badge none" 
 
 /** Filled dot: hardware. Hollow dot, dashed border: software. Hollow square: none. */
 export function GpuBadge({ gpu, onClick }: { gpu: GpuInfo; onClick?: () => void }) {
-  const body = <><span className="dot8" />{gpu.state === "none" ? "No WebGPU" : gpu.name}{words[gpu.state] && <span className="long muted">{words[gpu.state]}</span>}</>;
-  return onClick ? <button type="button" className={classes[gpu.state]} onClick={onClick}>{body}</button> : <span className={classes[gpu.state]}>{body}</span>;
+  const name = <><span className="dot8" />{gpu.state === "none" ? "No WebGPU" : gpu.name}</>;
+  if (!onClick) return <span className={classes[gpu.state]}>{name}</span>;
+  return <button type="button" className={classes[gpu.state]} onClick={onClick}>{name}{words[gpu.state] && <span className="long muted">{words[gpu.state]}</span>}</button>;
 }
