@@ -1,0 +1,111 @@
+import { defineKernel } from "../../gpu/kernel";
+import type { Binding, Gpu } from "../../gpu/gpu";
+import fisherTnWgsl from "../../../shaders/nn/fisher_tn.wgsl?raw";
+import biasFisherWgsl from "../../../shaders/nn/bias_fisher.wgsl?raw";
+import normFisherWgsl from "../../../shaders/nn/norm_fisher.wgsl?raw";
+
+/** Sum over sequences of the squared gradient of a linear weight, see shaders/nn/fisher_tn.wgsl. */
+export const fisherTn = defineKernel({
+  name: "nn/fisher_tn",
+  wgsl: fisherTnWgsl,
+  inputs: ["x", "dy", "starts", "tokens", "dx"],
+  outputs: ["out"],
+  params: { T: "u32", N: "u32", K: "u32", sequences: "u32", stride: "u32", column0: "u32", row0: "u32", accumulate: "u32", scale: "f32", group0: "u32" },
+  constants: { PACKED: 0, PACKED_DY: 0, TIED: 0, SQUARE: 1, GROUP_K: 4, GROUP_N: 4 },
+  workgroups: ({ N, K }, c) => Math.ceil(K / (8 * c.GROUP_K!)) * Math.ceil(N / (8 * c.GROUP_N!)),
+  cost: ({ T, N, K, sequences }) => 2 * N * K * (T + sequences),
+});
+
+/** Sum over sequences of the squared gradient of a bias, see shaders/nn/bias_fisher.wgsl. */
+export const biasFisher = defineKernel({
+  name: "nn/bias_fisher",
+  wgsl: biasFisherWgsl,
+  inputs: ["dy", "starts"],
+  outputs: ["out"],
+  params: { T: "u32", N: "u32", sequences: "u32", accumulate: "u32", scale: "f32", group0: "u32" },
+  constants: { SQUARE: 1, GROUP: 64 },
+  workgroups: ({ N }, c) => Math.ceil(N / c.GROUP!),
+  cost: ({ T, N }) => T * N,
+});
+
+/** Sum over sequences of the squared gradient of RMSNorm gains, see shaders/nn/norm_fisher.wgsl. */
+export const normFisher = defineKernel({
+  name: "nn/norm_fisher",
+  wgsl: normFisherWgsl,
+  inputs: ["x", "rstd", "dy", "starts"],
+  outputs: ["out"],
+  params: { T: "u32", C: "u32", sequences: "u32", rows_per_token: "u32", accumulate: "u32", scale: "f32", group0: "u32" },
+  constants: { SQUARE: 1, GROUP: 64 },
+  workgroups: ({ C }, c) => Math.ceil(C / c.GROUP!),
+  cost: ({ T, C, rows_per_token }) => 3 * T * rows_per_token * C,
+});
+
+/** What every Fisher call has. Sequence s owns token rows [starts[s], starts[s+1]); starts is u32 [sequences + 1] on the GPU. */
+interface Sequences {
+  starts: Binding;
+  sequences: number;
+  /** Token rows of all sequences; only the estimate of the work uses it. */
+  rows: number;
+  out: Binding;
+  /** out += instead of out =. */
+  accumulate: boolean;
+  /** Factor on the sum, 1 when absent: 1 / sequences for a mean, loss scale^-2. */
+  scale?: number;
+  /** False: the sum of the plain gradients (with one sequence, the gradient). True when absent. */
+  square?: boolean;
+}
+
+const shared = ({ rows, sequences, accumulate, scale = 1 }: Sequences) => ({ T: rows, sequences, accumulate: accumulate ? 1 : 0, scale });
+const squared = (call: Sequences) => ({ SQUARE: call.square === false ? 0 : 1 });
+
+/** A row panel of a weight [N, K]. Rows of dy are dyStride values apart; column dyColumn0 belongs to the panel's first row. */
+export interface FisherLinearCall extends Sequences {
+  x: Binding;
+  dy: Binding;
+  K: number;
+  panelRows: number;
+  dyStride: number;
+  dyColumn0: number;
+}
+
+/**
+ * out[n,k] (+)= scale * sum_s (sum_{t in s} dy[t, dyColumn0 + n] * x[t,k])^2, n < panelRows; out is f32 [panelRows, K].
+ * The whole gradient of a sequence is squared, in f32 registers, sequences and tokens in order.
+ */
+export function fisherLinear(gpu: Gpu, call: FisherLinearCall): void {
+  tn(gpu, call, { tokens: call.starts, dx: call.x, row0: 0, tied: false });
+}
+
+/**
+ * Rows [row0, row0 + panelRows) of a head that is also the input embedding; otherwise as fisherLinear, with
+ *   g_s[v,k] = sum_{t in s} dy[t, dyColumn0 + v - row0] * x[t,k]  +  sum_{t in s, tokens[t] = v} dx[t,k]
+ * `tokens` is u32 per row on the GPU, `dx` f32 [rows, K] the gradient of the embedding's output.
+ */
+export function fisherHead(gpu: Gpu, call: FisherLinearCall & { row0: number; tokens: Binding; dx: Binding }): void {
+  tn(gpu, call, { tokens: call.tokens, dx: call.dx, row0: call.row0, tied: true });
+}
+
+function tn(gpu: Gpu, call: FisherLinearCall, tie: { tokens: Binding; dx: Binding; row0: number; tied: boolean }): void {
+  const { x, dy, starts, out, K, panelRows, dyStride, dyColumn0 } = call;
+  gpu.run(
+    fisherTn,
+    { x, dy, starts, tokens: tie.tokens, dx: tie.dx, out },
+    { ...shared(call), N: panelRows, K, stride: dyStride, column0: dyColumn0, row0: tie.row0 },
+    { ...squared(call), PACKED: K % 4 === 0 ? 1 : 0, PACKED_DY: dyStride % 4 === 0 && dyColumn0 % 4 === 0 ? 1 : 0, TIED: tie.tied ? 1 : 0 },
+  );
+}
+
+/** out[n] (+)= scale * sum_s (sum_{t in s} dy[t,n])^2, dy [rows, N]. */
+export function fisherBias(gpu: Gpu, call: Sequences & { dy: Binding; N: number }): void {
+  const { dy, starts, out, N } = call;
+  gpu.run(biasFisher, { dy, starts, out }, { ...shared(call), N }, squared(call));
+}
+
+/**
+ * out[c] (+)= scale * sum_s (sum over rows r of s of dy[r,c] * x[r,c] * rstd[r])^2. x and dy are [rows * rowsPerToken, C],
+ * rstd has one value per such row; a sequence owns rowsPerToken rows for each of its tokens.
+ */
+export function fisherNorm(gpu: Gpu, call: Sequences & { x: Binding; rstd: Binding; dy: Binding; C: number; rowsPerToken: number }): void {
+  const { x, rstd, dy, starts, out, C, rowsPerToken } = call;
+  gpu.run(normFisher, { x, rstd, dy, starts, out }, { ...shared(call), C, rows_per_token: rowsPerToken }, squared(call));
+}
