@@ -51,7 +51,7 @@ export const AlphaChart = memo(function AlphaChart({ rows, reachable, height, pe
           [axis, rows.length, reachable, mean, narrow],
         )}
       >
-        <Line dataKey="alpha" type="linear" className="series decided" dot={{ r: dotRadius(rows.length, 3), className: "dot decided" }} activeDot={false} isAnimationActive={false} />
+        <Line dataKey="alpha" type="linear" stroke="var(--decided)" strokeWidth={1.5} dot={{ r: dotRadius(rows.length, 3), fill: "var(--decided)", stroke: "none" }} activeDot={false} isAnimationActive={false} />
       </Plot>
     </div>
   );

@@ -31,7 +31,7 @@ export function ChartPanel({ title, sub, legend, tools, table, onTable, csv, emp
   return (
     <section className="panel chart-panel" aria-labelledby={id} onKeyDown={press}>
       <div className="ph">
-        <h3 id={id}>{title}</h3>
+        <h2 id={id}>{title}</h2>
         <span className="sub">{sub}</span>
         {legend}
         <span className="acts">

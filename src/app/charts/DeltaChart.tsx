@@ -11,7 +11,7 @@ export const DeltaChart = memo(function DeltaChart({ rows, height, pending }: { 
   const axis = useMemo(() => linearAxis(rows.map((r) => r.delta2), { fromZero: true, count: 5 }), [rows]);
   return (
     <Plot rows={rows} quantity="delta2" name="mean δ² per layer" summary={deltaSummary(rows)} height={height} axis={axis} tickLabel={scientificTick} mark="bar" pending={pending}>
-      <Bar dataKey="delta2" className="series-bars" maxBarSize={MAX_BAR} isAnimationActive={false} activeBar={false} />
+      <Bar dataKey="delta2" fill="var(--measured)" maxBarSize={MAX_BAR} isAnimationActive={false} activeBar={false} />
     </Plot>
   );
 });

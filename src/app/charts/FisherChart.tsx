@@ -15,7 +15,7 @@ export const FisherChart = memo(function FisherChart({ rows, height, pending }: 
   const minor = useMemo(() => (axis && height > 150 ? minorDecades(axis.domain) : undefined), [axis, height]);
   return (
     <Plot rows={rows} quantity="fisher" name="F per layer" summary={fisherSummary(rows)} height={height} axis={axis} log tickLabel={scientificTick} minor={minor} mark="ring" pending={pending}>
-      <Line dataKey={positive} type="linear" className="series measured" dot={{ r: dotRadius(rows.length, 2.5), className: "dot measured" }} activeDot={false} isAnimationActive={false} />
+      <Line dataKey={positive} type="linear" stroke="var(--measured)" strokeWidth={1.5} dot={{ r: dotRadius(rows.length, 2.5), fill: "var(--measured)", stroke: "none" }} activeDot={false} isAnimationActive={false} />
     </Plot>
   );
 });

@@ -30,7 +30,7 @@ export const KeptChart = memo(function KeptChart({ rows, height, pending }: { ro
       under={useMemo(() => <Tracks rows={rows} />, [rows])}
       over={useMemo(() => <Shares rows={rows} />, [rows])}
     >
-      <Bar dataKey="kept" className="series-bars" maxBarSize={MAX_BAR} isAnimationActive={false} activeBar={false} />
+      <Bar dataKey="kept" fill="var(--measured)" maxBarSize={MAX_BAR} isAnimationActive={false} activeBar={false} />
     </Plot>
   );
 });

@@ -90,12 +90,12 @@ const Drawing = memo(function Drawing({ rows, width, height, top = 8, right = GU
     >
       <XAxis dataKey="layer" type="category" scale="band" hide />
       <YAxis type="number" domain={axis?.domain ?? [0, 1]} scale={log && axis ? "log" : "linear"} allowDataOverflow hide />
-      <Frame rows={rows} axis={axis} tickLabel={rest.tickLabel} minor={rest.minor} pending={rest.pending} quantity={rest.quantity} />
       {axis && under}
+      <Frame rows={rows} axis={axis} tickLabel={rest.tickLabel} minor={rest.minor} pending={rest.pending} quantity={rest.quantity} />
       {axis && children}
       <ZIndexLayer zIndex={DefaultZIndexes.cursorLine}>
         {axis && over}
-        <CursorMark rows={rows} quantity={rest.quantity} mark={axis ? rest.mark : "none"} barShare={rest.barShare ?? 0.5} />
+        {axis && <CursorMark rows={rows} quantity={rest.quantity} mark={rest.mark} barShare={rest.barShare ?? 0.5} />}
       </ZIndexLayer>
     </ComposedChart>
   );
@@ -133,6 +133,14 @@ function Frame({ rows, axis, tickLabel, minor, pending, quantity }: Pick<PlotPro
             </g>
           );
         })}
+      {!pending && !axis && (
+        <>
+          <rect className="notyet" x={left} y={top} width={right - left} height={bottom - top} />
+          <text className="note" x={(left + right) / 2} y={(top + bottom) / 2 + 4} textAnchor="middle">
+            not measured
+          </text>
+        </>
+      )}
       <line className="axisline" x1={left} x2={right} y1={bottom} y2={bottom} />
       {layerTicks(rows.length, right - left).map((l) => (
         <g key={l}>

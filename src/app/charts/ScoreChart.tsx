@@ -14,7 +14,7 @@ export const ScoreChart = memo(function ScoreChart({ rows, median, height, pendi
   const under = useMemo(() => (median === undefined ? undefined : <Median rows={rows} median={median} />), [rows, median]);
   return (
     <Plot rows={rows} quantity="s" name="score s per layer" summary={scoreSummary(rows, { median })} height={height} axis={axis} tickLabel={tickLabel} mark="ring" pending={pending} under={under}>
-      <Line dataKey="s" type="linear" className="series decided" dot={{ r: dotRadius(rows.length, 2.5), className: "dot decided" }} activeDot={false} isAnimationActive={false} />
+      <Line dataKey="s" type="linear" stroke="var(--decided)" strokeWidth={1.5} dot={{ r: dotRadius(rows.length, 2.5), fill: "var(--decided)", stroke: "none" }} activeDot={false} isAnimationActive={false} />
     </Plot>
   );
 });

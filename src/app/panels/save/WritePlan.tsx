@@ -14,7 +14,7 @@ export function FilesPanel({ plan }: { plan: ExportPlan | undefined }) {
   return (
     <section className="panel" aria-labelledby="save-files">
       <div className="ph">
-        <h3 id="save-files">What will be written</h3>
+        <h2 id="save-files">What will be written</h2>
         <span className="sub" />
         <span className="num">{plan ? `${plan.approximate ? "about " : ""}${bytes(plan.totalBytes)}, ${plural(plan.files.length, "file")}` : "–"}</span>
       </div>
@@ -52,7 +52,7 @@ export function RecipePanel({ plan }: { plan: ExportPlan | undefined }) {
   return (
     <section className="panel" aria-labelledby="save-recipe">
       <div className="ph">
-        <h3 id="save-recipe">Goes into the recipe</h3>
+        <h2 id="save-recipe">Goes into the recipe</h2>
         <span className="sub" />
         <span className="acts">
           <button type="button" className="btn s ghost" disabled={!plan} onClick={() => plan && void navigator.clipboard.writeText(plan.recipeJson).then(() => setCopied(true))}>
@@ -83,12 +83,12 @@ export function CardPanel({ plan }: { plan: ExportPlan | undefined }) {
   return (
     <section className="panel" aria-labelledby="save-card">
       <div className="ph">
-        <h3 id="save-card">Model card</h3>
+        <h2 id="save-card">Model card</h2>
         <span className="sub">{whole ? "README.md" : "top of README.md"}</span>
         <span className="acts"><button type="button" className="btn s ghost" aria-expanded={whole} onClick={() => setWhole(!whole)}>{whole ? "Show the top" : `Show all ${count(lines.length)} lines`}</button></span>
       </div>
       <div className="pb row top cardrow save-card">
-        <pre className="card">{(whole ? lines : head.filter((l) => l !== "---")).join("\n")}</pre>
+        <pre className="card">{(whole ? lines : head.filter((l) => l !== "---").slice(0, 6)).join("\n")}</pre>
         {alphas.some((a) => a !== undefined) && (
           <div className="stack gap-1">
             <span className="tiny muted">α, layer 0 to {alphas.length - 1}</span>
@@ -120,7 +120,7 @@ export function HowPanel({ plan }: { plan: ExportPlan | undefined }) {
   const shards = plan?.files.filter((f) => isShard(f.path)).length;
   return (
     <section className="panel" aria-labelledby="save-how">
-      <div className="ph"><h3 id="save-how">How</h3></div>
+      <div className="ph"><h2 id="save-how">How</h2></div>
       <div className="pb stack">
         <Line label="Dtype" help={own ? `the base is ${own}` : "the base mixes dtypes"}>
           <Segment
@@ -159,11 +159,11 @@ export function WherePanel({ plan, where, folders, onChange }: { plan: ExportPla
   const choices: { value: Where; label: string; help: string; off?: boolean }[] = [
     { value: "folder", label: "Into a folder", help: folders ? `Straight to disk, ${size}. The browser asks which folder.` : "This browser cannot write into a folder; Chrome and Edge can.", off: !folders },
     { value: "stage", label: "One download per file", help: `${plan ? plural(plan.files.length, "download") : "–"} through the browser’s list.` },
-    { value: "zip", label: "As one .zip", help: `Needs ${size} of browser storage twice meanwhile: the files and the .zip.` },
+    { value: "zip", label: "As one .zip", help: `Needs ${bytes(plan && plan.totalBytes * 2)} of browser storage meanwhile.` },
   ];
   return (
     <section className="panel" aria-labelledby="save-where">
-      <div className="ph"><h3 id="save-where">Where</h3></div>
+      <div className="ph"><h2 id="save-where">Where</h2></div>
       <div className="pb stack" role="radiogroup" aria-labelledby="save-where">
         {choices.map((c) => (
           <label key={c.value} className="row top where-choice">
@@ -186,7 +186,7 @@ export function AfterPanel({ plan }: { plan: ExportPlan | undefined }) {
   ];
   return (
     <section className="panel" aria-labelledby="save-after">
-      <div className="ph"><h3 id="save-after">After writing</h3></div>
+      <div className="ph"><h2 id="save-after">After writing</h2></div>
       <ul className="pb stack after-list">{items.map((text) => <li key={text} className="note-line"><i className="todo" aria-hidden="true" /><span>{text}</span></li>)}</ul>
     </section>
   );

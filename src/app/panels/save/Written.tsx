@@ -21,7 +21,7 @@ export function Written({ report }: { report: ExportReport }) {
       <Banner tone={verdict.tone} icon={verdict.tone === "ok" ? "check" : verdict.tone} lead={verdict.lead}>{verdict.sentence}</Banner>
       {report.staged && <Downloads report={report} safe={verdict.failed === 0} />}
       <section className="panel" aria-labelledby="done-checks">
-        <div className="ph"><h3 id="done-checks">Verification</h3><span className="sub">after closing the files, from where they were written</span></div>
+        <div className="ph"><h2 id="done-checks">Verification</h2><span className="sub">after closing the files, from where they were written</span></div>
         <div className="tablewrap done-wrap">
           <table className="checks">
             <thead><tr><th scope="col">Check</th><th scope="col">Found</th><th scope="col">Verdict</th></tr></thead>
@@ -38,7 +38,7 @@ export function Written({ report }: { report: ExportReport }) {
         </div>
       </section>
       <section className="panel" aria-labelledby="done-files">
-        <div className="ph"><h3 id="done-files">Files</h3><span className="sub">SHA-256</span></div>
+        <div className="ph"><h2 id="done-files">Files</h2><span className="sub">SHA-256</span></div>
         <div className="tablewrap done-wrap">
           <table className="dense hashes">
             <thead className="vh"><tr><th scope="col">File</th><th scope="col">Size</th><th scope="col">SHA-256</th></tr></thead>
@@ -82,7 +82,7 @@ function Downloads({ report, safe }: { report: ExportReport; safe: boolean }) {
   return (
     <section className="panel" aria-labelledby="done-downloads">
       <div className="ph">
-        <h3 id="done-downloads">Downloads</h3>
+        <h2 id="done-downloads">Downloads</h2>
         <span className="sub">{safe ? "kept in this browser until you start a new merge" : "a check failed; these files are here to be looked at, not to be used"}</span>
         {zips.length === 0 && <span className="acts"><button type="button" className="btn s" disabled={busy !== undefined} onClick={() => void fetchAll()}><Icon name="download" small />Download all {plural(files.length, "file")}</button></span>}
       </div>

@@ -39,18 +39,24 @@ export function recipeRows(recipe: Recipe, method: MethodInfo | undefined, model
   const params = Object.entries(method?.params ?? {});
   const front = params.filter(([, spec]) => !spec.advanced && spec.effect !== "write").slice(0, 5);
   const changed = params.filter(([name, spec]) => spec.advanced && recipe.params[name] !== undefined && recipe.params[name] !== spec.default);
-  const value = (name: string) => paramValue(recipe.params[name] ?? method?.params[name]?.default ?? "");
+  const value = (name: string): string => {
+    const spec = method?.params[name];
+    const chosen = recipe.params[name] ?? spec?.default ?? "";
+    const words = spec?.kind === "choice" ? spec.options : spec?.kind === "number-or-word" ? spec.words : [];
+    return words.find((w) => w.value === chosen)?.label ?? paramValue(chosen);
+  };
   const hash = (ref: Recipe["base"]) => shortHash(ref.hash ?? models.find((m) => m.id === ref.id)?.hash);
-  return {
-    left: [["method", recipe.method], ...[...front, ...changed].map(([name, spec]): [string, string] => [spec.label, value(name)])],
-    right: [
-      ["base", hash(recipe.base)],
+  const left: [string, string][] = [["method", recipe.method], ...[...front, ...changed].map(([name, spec]): [string, string] => [spec.label, value(name)])];
+  const right: [string, string][] = [
+    ["base", hash(recipe.base)],
       ...recipe.models.map((m, i): [string, string] => [recipe.models.length > 1 ? `fine-tuned ${i + 1}` : "fine-tuned", hash(m)]),
       ...(shape && shape.calibration.tested > 0 ? ([["calibration", `${shape.calibration.mode}, ${count(shape.calibration.moved)} of ${count(shape.calibration.tested)} moved`]] as [string, string][]) : []),
       ...(recipe.tokens ? ([["inputs", `${recipe.tokens.length} given sequences`]] as [string, string][]) : []),
       ["recipe", shortHash(plan?.recipeHash)],
-    ],
-  };
+  ];
+  // Two columns of like height: options that do not fit at the left head the right one.
+  const half = Math.ceil((left.length + right.length) / 2);
+  return { left: left.slice(0, half), right: [...left.slice(half), ...right] };
 }
 
 export interface Verdict {

@@ -53,7 +53,7 @@ export function LayerTable({ rows, name, quantities }: Common & { quantities: re
   return (
     <section className="panel" aria-label="Table of all layers">
       <div className="ph">
-        <h3>Table</h3>
+        <h2>Table</h2>
         <span className="sub">the same numbers as the charts; row follows the cursor</span>
         <span className="acts">
           <button type="button" className="btn s ghost" onClick={() => void copy()}><Icon name={copied ? "check" : "copy"} small />{copied ? "Copied" : "Copy"}</button>
@@ -84,7 +84,7 @@ function TwinPanel({ title, sub, legend, keys, rows, name, height, children }: C
 }
 
 /** F, mean δ², s and kept: those the method has. While measuring only what fills block by block. */
-export function SmallCharts({ rows, name, expert, quantities, pending, trimLabel, height }: Common & { expert: ExpertShape | undefined; quantities: readonly Quantity[]; pending: boolean; trimLabel: string; height: number }) {
+export function SmallCharts({ rows, name, expert, quantities, pending, trimLabel, signal, height }: Common & { expert: ExpertShape | undefined; quantities: readonly Quantity[]; pending: boolean; trimLabel: string; signal: string | undefined; height: number }) {
   const has = (q: Quantity) => quantities.includes(q);
   const common = { rows, name, height };
   const shared = { rows, height, pending };
@@ -101,7 +101,7 @@ export function SmallCharts({ rows, name, expert, quantities, pending, trimLabel
         </TwinPanel>
       )}
       {has("s") && !pending && (
-        <TwinPanel {...common} title="s" sub="score of a layer, sets α" keys={["s"]}>
+        <TwinPanel {...common} title="s" sub={signal === undefined ? "score of a layer, sets α" : `ln(${signal}), sets α`} keys={["s"]}>
           <ScoreChart {...shared} {...(expert?.median === undefined ? {} : { median: expert.median })} />
         </TwinPanel>
       )}

@@ -111,7 +111,7 @@ function SubGroup({ title, ...rest }: GroupProps) {
   if (rest.entries.length === 0) return null;
   return (
     <section className="stack" aria-label={`${title}, all options`}>
-      <h4>{title}</h4>
+      <h3 className="over">{title}</h3>
       <Fields {...rest} />
     </section>
   );

@@ -1,10 +1,12 @@
 import { useMemo } from "react";
 import { useShallow } from "zustand/shallow";
+import type { Recipe } from "../../../core/recipe";
+import type { MethodInfo } from "../../../engine/api";
 import "../../styles/shape.css";
 import { CursorProvider } from "../../charts/cursor";
 import { Readout } from "../../charts/Readout";
 import { useStudio } from "../../state/useStudio";
-import { count, duration, bytes, UNKNOWN } from "../../ui/format";
+import { bytes, count, UNKNOWN } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { Banner } from "../../ui/marks";
 import { Select } from "../../ui/Select";
@@ -24,14 +26,13 @@ export default function ShapeStep() {
   const { recipe, methods, models, shape, measuring, expert: chosen, layer, chartMode, measured } = useStudio(
     useShallow((s) => ({ recipe: s.recipe, methods: s.methods, models: s.models, shape: s.shape, measuring: s.measuring, expert: s.expert, layer: s.layer, chartMode: s.chartMode, measured: s.measured })),
   );
-  const runs = useStudio((s) => s.runs.length);
   const setLayer = useStudio((s) => s.setLayer);
   const setMode = useStudio((s) => s.setChartMode);
   const method = methods.find((m) => m.id === recipe?.method);
   const expert = shape?.experts[Math.min(chosen, (shape?.experts.length ?? 1) - 1)];
   const layers = models.find((m) => m.id === recipe?.base.id)?.facts.layers ?? 0;
   const rows = useMemo(() => (expert && expert.layers.length > 0 ? expert.layers : emptyRows(layers)), [expert, layers]);
-  const state = shapeState({ recipe, shape, measuring, everMeasured: measured !== undefined || runs > 0 });
+  const state = shapeState({ recipe, shape, measuring, everMeasured: measured !== undefined });
   const quantities = useMemo(() => quantitiesOf(method, rows), [method, rows]);
   const facts = recipe && passFacts(recipe, method, models);
   const someKnown = rows.some((r) => r.fisher !== undefined || r.delta2 !== undefined || r.alpha !== undefined);
@@ -58,12 +59,12 @@ export default function ShapeStep() {
       actions={<ShapeActions state={state} method={method} facts={facts} layers={layers} quantities={quantities} deltaKnown={rows.some((r) => r.delta2 !== undefined)} />}
     >
       <CursorProvider layer={layer} layers={rows.length} setLayer={setLayer}>
-        <StateBanner state={state} />
+        <StateBanner state={state} known={someKnown} />
         {state === "running" ? <Running fisher={method?.needs.fisher ?? false} /> : filling && facts && state !== "empty" ? <BeforePass facts={facts} layers={layers} fisher={method?.needs.fisher ?? false} /> : null}
         {!filling && rows.length > 0 && <Readout rows={rows} quantities={quantities} />}
         {rows.length === 0 && state !== "empty" && <div className="note-line"><Icon name="info" /><span>The layers of this architecture are not known to the page, so its tensors are listed one by one.</span></div>}
         {rows.length > 0 && (!filling || rows.some((r) => r.alpha !== undefined)) && <AlphaPanel rows={rows} name={name} expert={expert} quantities={quantities} height={kind ? 166 : 200} />}
-        {rows.length > 0 && !kind && <SmallCharts rows={rows} name={name} expert={expert} quantities={quantities} pending={filling} trimLabel={trimLabel(recipe?.params["trimScore"])} height={filling ? 196 : 124} />}
+        {rows.length > 0 && !kind && <SmallCharts rows={rows} name={name} expert={expert} quantities={quantities} pending={filling} trimLabel={`by ${optionLabel(method, recipe, "trimScore") ?? "size of the change"}`} signal={optionLabel(method, recipe, "scoreMode")} height={filling ? 196 : 124} />}
         {expert && (kind || (rows.length === 0 && !filling)) && <KindView expert={expert} layers={rows.length} name={name} />}
         {filling && method?.needs.fisher && (
           <div className="note-line">
@@ -78,7 +79,12 @@ export default function ShapeStep() {
   );
 }
 
-const trimLabel = (score: unknown): string => (score === "magnitude" ? "by |δ|" : score === undefined ? "after trimming" : "by F × |δ|");
+/** The words of the choice in force, as the form shows them. */
+function optionLabel(method: MethodInfo | undefined, recipe: Recipe | undefined, name: string): string | undefined {
+  const spec = method?.params[name];
+  if (spec?.kind !== "choice") return undefined;
+  return spec.options.find((o) => o.value === (recipe?.params[name] ?? spec.default))?.label;
+}
 
 const fileStem = (model: string | undefined, method: string | undefined): string => `${model ?? "model"}-${method ?? "merge"}`.replace(/[^\w.-]+/g, "-").toLowerCase();
 
@@ -91,11 +97,11 @@ function ExpertSelect() {
   return <Select label="Fine-tuned model in the charts" width={220} value={String(Math.min(expert, names.length - 1))} onChange={(v) => setExpert(Number(v))} options={names.map((n, i) => ({ value: String(i), label: n }))} />;
 }
 
-function StateBanner({ state }: { state: ShapeState }) {
+function StateBanner({ state, known }: { state: ShapeState; known: boolean }) {
   const go = useStudio((s) => s.go);
   const measure = useStudio((s) => s.measure);
   if (state === "empty") return <Banner icon="lock" lead="Two models come first." actions={<button type="button" className="btn s" onClick={() => go("load")}>Load two models</button>}>Shape opens when a base and a fine-tuned model are here and fit together.</Banner>;
-  if (state === "stale") return <Banner tone="warn" icon="warn" lead="These options need a new pass." actions={<button type="button" className="btn s" onClick={() => void measure()}>Measure again</button>}>What the last pass left is shown; the rest appears when the layers are measured again.</Banner>;
+  if (state === "stale") return <Banner tone="warn" icon="warn" lead="These options need a new pass." actions={<button type="button" className="btn s" onClick={() => void measure()}>Measure again</button>}>{known ? "What still holds is shown; the rest appears when the layers are measured again." : "The numbers of the last pass were for other options."}</Banner>;
   return null;
 }
 
@@ -114,7 +120,7 @@ function BeforePass({ facts, layers, fisher }: { facts: PassFacts; layers: numbe
     ...(facts.seed === undefined ? [] : ([["seed", String(facts.seed)]] as [string, string][])),
     ["blocks", layers > 0 ? count(layers) : UNKNOWN],
     ["to read", facts.readBytes > 0 ? bytes(facts.readBytes) : UNKNOWN],
-    ...(gpu && gpu.state !== "none" ? ([["on", gpu.name || gpu.state]] as [string, string][]) : []),
+    ...(gpu && gpu.state !== "none" ? ([["GPU", gpu.name || gpu.state]] as [string, string][]) : []),
   ];
   return (
     <section className="panel" aria-label="What the pass will do">
@@ -130,7 +136,7 @@ function Notes({ filling }: { filling: boolean }) {
   const shape = useStudio((s) => s.shape);
   const measured = useStudio((s) => s.measured);
   const warnings = [...new Set([...(shape?.warnings ?? []), ...(measured?.warnings ?? [])])];
-  const calibration = !filling && shape && shape.calibration.tested > 0 ? shape.calibration : undefined;
+  const calibration = !filling && shape && shape.calibration.moved > 0 ? shape.calibration : undefined;
   return (
     <>
       {warnings.map((w) => <div key={w} className="note-line warn"><Icon name="warn" /><span>{w}</span></div>)}
@@ -138,8 +144,7 @@ function Notes({ filling }: { filling: boolean }) {
         <div className="note-line">
           <Icon name="info" />
           <span>
-            Norm calibration ({calibration.mode}): {calibration.moved === 0 ? "none" : count(calibration.moved)} of {count(calibration.tested)} tensors {calibration.moved === 1 ? "was" : "were"} moved.
-            {measured && ` Measured in ${duration(measured.elapsedMs)} on ${measured.adapter}.`}
+            Norm calibration ({calibration.mode}): {count(calibration.moved)} of {count(calibration.tested)} tensors {calibration.moved === 1 ? "is" : "are"} rescaled, because the merge moved their norm.
           </span>
         </div>
       )}
