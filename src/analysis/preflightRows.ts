@@ -1,9 +1,10 @@
 import type { CheckOption, CheckRow } from "../core/check";
 import { formatBytes } from "../core/modelFiles";
 import type { Reconciliation } from "../core/recipe";
+import { tensorBytes } from "../formats/safetensors";
 import { HEAD } from "../model/architectures";
 import { isTied, outputTensors } from "../model/pairing";
-import { DTYPE_BITS } from "../formats/dtypes";
+import { isBuffer } from "../model/support";
 import { isFree, n, naming, plural, ropeText, type Pair, type Side } from "./preflightFindings";
 import { specialTokenClashes, templateName } from "./preflightTokens";
 
@@ -12,7 +13,7 @@ const NOTHING = "nothing to do";
 /** Parameters and bytes of the result under one choice of head. */
 export function resultSize(pair: Pair, tied: Reconciliation["tied"]): { parameters: number; bytes: number } {
   const { tensors } = outputTensors(pair.base.model, pair.tuned.map((t) => t.model), { tied });
-  return tensors.reduce((sum, t) => ({ parameters: sum.parameters + (t.reason.startsWith("a buffer") ? 0 : t.elements), bytes: sum.bytes + (t.elements * DTYPE_BITS[t.dtype]) / 8 }), { parameters: 0, bytes: 0 });
+  return tensors.reduce((sum, t) => ({ parameters: sum.parameters + (isBuffer(t.name) ? 0 : t.elements), bytes: sum.bytes + tensorBytes(t) }), { parameters: 0, bytes: 0 });
 }
 
 /** Whether a value of any fine-tuned model is another one than the base's. */

@@ -28,7 +28,7 @@ const schema = v.strictObject({
   output: v.strictObject({
     dtype: word("base", "F32", "F16", "BF16"),
     maxShardBytes: v.pipe(v.number("expected a number"), v.safeInteger("expected a whole number"), v.minValue(1 << 20, "expected at least 1,048,576 bytes (1 MiB)")),
-    name: v.pipe(text, v.regex(/^[^/\\\u0000]+$/, "expected a folder name without slashes")),
+    name: v.pipe(text, v.check((name) => !/[/\\]/.test(name) && !name.includes("\0") && name !== "." && name !== "..", "expected a folder name without slashes")),
   }),
 });
 

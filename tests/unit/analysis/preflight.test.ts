@@ -1,8 +1,10 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Checkpoint } from "../../../src/core/tensors";
 import { memoryFile } from "../../../src/core/files";
 import { frontMatter, modelFacts } from "../../../src/analysis/facts";
 import { preflight } from "../../../src/analysis/preflight";
+import { openCheckpoint } from "../../../src/formats/checkpoint";
 import type { TensorSpec } from "../../../src/formats/safetensors";
 import { jsonFile, tinyModel, type ModelOptions } from "../../support/models";
 
@@ -137,6 +139,15 @@ describe("the pair that matters", () => {
   });
 });
 
+test.each([["qwen2-tiny-f32", 172224], ["llama-tiny-bf16", 181056]])("the fixture pair %s", async (name, parameters) => {
+  const open = (side: string) => {
+    const folder = new URL(`../../fixtures/${name}/${side}/`, import.meta.url);
+    return openCheckpoint(side, readdirSync(folder).map((path) => memoryFile(path, new Uint8Array(readFileSync(new URL(path, folder))))));
+  };
+  const check = await preflight(await open("base"), [await open("finetuned")]);
+  expect(check).toMatchObject({ verdict: "ok", parameters, fisher: { available: true } });
+  expect(check.rows.every((r) => r.verdict === "match")).toBe(true);
+});
 test("no weight is read", async () => {
   const reads: number[] = [];
   const watch = (m: Checkpoint): Checkpoint => ({ ...m, read: async () => { reads.push(1); throw new Error("read"); } });

@@ -17,9 +17,11 @@ function fault(text: string): { path: unknown; line: unknown; column: unknown; m
   }
   throw new Error("was accepted");
 }
+/** A recipe that may be bent out of shape: any key below two levels. */
+type Loose = Record<string, unknown> & { params: Record<string, unknown>; base: Record<string, unknown>; models: Record<string, unknown>[]; reconciliation: Record<string, unknown>; output: Record<string, unknown>; tokens: unknown };
 /** The recipe with one change, as pretty text. */
-const changed = (change: (r: any) => void): string => {
-  const r = plain();
+const changed = (change: (r: Loose) => void): string => {
+  const r = plain() as Loose;
   change(r);
   return JSON.stringify(r, null, 2);
 };
@@ -52,7 +54,7 @@ describe("hash", () => {
 });
 
 describe("refused, with the place", () => {
-  test.each<[string, (r: any) => void, string, RegExp]>([
+  test.each<[string, (r: Loose) => void, string, RegExp]>([
     ["a list as setting", (r) => { r.params.r = [1]; }, "params.r", /expected a number, a text, true or false/],
     ["a number as name", (r) => { r.models[0].name = 3; }, "models[0].name", /is 3, expected text/],
     ["missing name of the second model", (r) => { r.models.push({}); }, "models[1].name", /is missing/],
@@ -68,7 +70,7 @@ describe("refused, with the place", () => {
     ["token id below 0", (r) => { r.tokens = [[1, -2]]; }, "tokens[0][1]", /at least 0/],
     ["fractional token id", (r) => { r.tokens = [[1, 2], [1.5, 2]]; }, "tokens[1][0]", /whole number/],
     ["a sequence of one token", (r) => { r.tokens = [[1]]; }, "tokens[0]", /at least 2/],
-    ["base is a text", (r) => { r.base = "x"; }, "base", /expected an object/],
+    ["base is a text", (r) => { r.base = "x" as unknown as Loose["base"]; }, "base", /expected an object/],
     ["hash of another kind", (r) => { r.base.hash = "xyz"; }, "base.hash", /hexadecimal/],
     ["weight null", (r) => { r.models[0].weight = null; }, "models[0].weight", /is null, expected a number/],
   ])("%s", (_, change, path, sentence) => {
