@@ -18,7 +18,7 @@ function fault(text: string): { path: unknown; line: unknown; column: unknown; m
   throw new Error("was accepted");
 }
 /** A recipe that may be bent out of shape: any key below two levels. */
-type Loose = Record<string, unknown> & { params: Record<string, unknown>; base: Record<string, unknown>; models: Record<string, unknown>[]; reconciliation: Record<string, unknown>; output: Record<string, unknown>; tokens: unknown };
+type Loose = Record<string, unknown> & { params: Record<string, unknown>; base: Record<string, unknown>; models: [Record<string, unknown>, ...Record<string, unknown>[]]; reconciliation: Record<string, unknown>; output: Record<string, unknown>; tokens: unknown };
 /** The recipe with one change, as pretty text. */
 const changed = (change: (r: Loose) => void): string => {
   const r = plain() as Loose;
@@ -58,7 +58,7 @@ describe("refused, with the place", () => {
     ["a list as setting", (r) => { r.params.r = [1]; }, "params.r", /expected a number, a text, true or false/],
     ["a number as name", (r) => { r.models[0].name = 3; }, "models[0].name", /is 3, expected text/],
     ["missing name of the second model", (r) => { r.models.push({}); }, "models[1].name", /is missing/],
-    ["no models", (r) => { r.models = []; }, "models", /at least one model/],
+    ["no models", (r) => { r.models = [] as unknown as Loose["models"]; }, "models", /at least one model/],
     ["missing method", (r) => { delete r.method; }, "method", /is missing/],
     ["another version", (r) => { r.version = 2; }, "version", /expected 1/],
     ["a word that is no choice", (r) => { r.reconciliation.tied = "tie"; }, "reconciliation.tied", /is "tie", expected one of untie, tie-as-base/],
