@@ -1,0 +1,40 @@
+import { StudioError } from "../core/errors";
+import type { ParamValue } from "../core/recipe";
+
+export interface FlagSpec {
+  /** Takes a value; `repeat` collects every occurrence. */
+  value?: boolean;
+  repeat?: boolean;
+}
+
+/** Parses `--flag value` and `--flag=value`. Unknown flags and missing values are "bad-request" sentences. */
+export function parseArgs(args: string[], specs: Record<string, FlagSpec>): Record<string, string[]> {
+  const found: Record<string, string[]> = {};
+  for (let i = 0; i < args.length; i++) {
+    const [head, ...rest] = args[i]!.split("=");
+    const name = head!.replace(/^--/, "");
+    const spec = specs[name];
+    if (!head!.startsWith("--") || !spec) throw new StudioError("bad-request", `Unknown argument "${args[i]}"; there are ${Object.keys(specs).map((s) => `--${s}`).join(", ")}.`);
+    if (!spec.value) {
+      found[name] = ["true"];
+      continue;
+    }
+    const value = rest.length > 0 ? rest.join("=") : args[++i];
+    if (value === undefined || (rest.length === 0 && value.startsWith("--"))) throw new StudioError("bad-request", `The argument --${name} needs a value.`);
+    if (found[name] && !spec.repeat) throw new StudioError("bad-request", `The argument --${name} was given twice.`);
+    (found[name] ??= []).push(value);
+  }
+  return found;
+}
+
+/** `key=value` pairs of --set; numbers and true/false become such, everything else stays text. */
+export function parseSettings(pairs: string[]): Record<string, ParamValue> {
+  const out: Record<string, ParamValue> = {};
+  for (const pair of pairs) {
+    const at = pair.indexOf("=");
+    if (at < 1) throw new StudioError("bad-request", `--set ${pair}: expected key=value.`);
+    const text = pair.slice(at + 1);
+    out[pair.slice(0, at)] = text === "true" ? true : text === "false" ? false : text !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
+  }
+  return out;
+}

@@ -1,0 +1,77 @@
+import { throwIfCancelled } from "../core/errors";
+import { bytesPerElement, type FloatDtype } from "../core/tensors";
+import { toFloat32 } from "../formats/dtypes";
+import { cutOf, cutWithoutRank, rankOf, RankSelect, type Cut, type KeepRule } from "../kernels/stats/trim";
+import type { Change } from "./trimTensor";
+
+/** Values per read: 4 Mi, so that both sides, as f32, take 32 MiB. */
+export const SLICE_ELEMENTS = 4 * 1024 * 1024;
+
+type Sides = Pick<Change, "base" | "tuned" | "rows" | "cols">;
+
+/** theta0 and theta of a tensor as f32, slice by slice of whole rows, in order. Both arrays are fresh. */
+export async function* slicesOf(change: Sides, signal?: AbortSignal): AsyncGenerator<{ at: number; base: Float32Array; tuned: Float32Array }> {
+  const total = change.rows * change.cols;
+  const sliceElements = Math.max(1, Math.floor(SLICE_ELEMENTS / change.cols)) * change.cols;
+  for (let at = 0; at < total; at += sliceElements) {
+    throwIfCancelled(signal);
+    const count = Math.min(sliceElements, total - at);
+    const side = async ({ source, name }: Sides["base"]): Promise<Float32Array> => {
+      const dtype = source.tensors.get(name)!.dtype as FloatDtype;
+      const width = bytesPerElement(dtype);
+      return toFloat32(await source.read(name, at * width, count * width), dtype);
+    };
+    yield { at, base: await side(change.base), tuned: await side(change.tuned) };
+  }
+}
+
+/** |theta - theta0| in f32, the key of magnitude trimming. */
+export function magnitudes(base: Float32Array, tuned: Float32Array): Float32Array {
+  const keys = new Float32Array(base.length);
+  for (let i = 0; i < keys.length; i++) keys[i] = Math.abs(Math.fround(tuned[i]! - base[i]!));
+  return keys;
+}
+
+/** sum theta0^2 and sum delta^2 in float64. `add` sees every slice's keys. */
+export async function changeSums(change: Sides, signal?: AbortSignal, add?: (keys: Float32Array) => void): Promise<{ base2: number; delta2: number }> {
+  const sums = { base2: 0, delta2: 0 };
+  for await (const { base, tuned } of slicesOf(change, signal)) {
+    const keys = magnitudes(base, tuned);
+    for (let i = 0; i < keys.length; i++) {
+      sums.base2 += base[i]! * base[i]!;
+      sums.delta2 += keys[i]! * keys[i]!;
+    }
+    add?.(keys);
+  }
+  return sums;
+}
+
+/**
+ * The cut of a rule over |delta| of one tensor, or of many together (TIES over the whole model). Every tensor is read
+ * twice, a slice at a time: 16 high bits, then the low ones. Nothing larger than a slice is held.
+ */
+export async function magnitudeCut(changes: readonly Sides[], rule: KeepRule, signal?: AbortSignal): Promise<Cut> {
+  const n = changes.reduce((sum, c) => sum + c.rows * c.cols, 0);
+  const rank = rankOf(rule, n);
+  if (rank === undefined) return cutWithoutRank(rule);
+  const select = new RankSelect(rank);
+  do for (const change of changes) for await (const { base, tuned } of slicesOf(change, signal)) select.add(magnitudes(base, tuned));
+  while (select.next());
+  return cutOf(rule, select);
+}
+
+/** What a cut keeps of one tensor: entries, their sum of delta^2, and sum theta0 delta. `state` counts equal keys across tensors. */
+export async function keptSums(change: Sides, cut: Cut, dropZero: boolean, state: { taken: number }, signal?: AbortSignal): Promise<{ kept: number; delta2KeptSum: number; dotBaseKept: number }> {
+  const sums = { kept: 0, delta2KeptSum: 0, dotBaseKept: 0 };
+  for await (const { base, tuned } of slicesOf(change, signal))
+    for (let i = 0; i < base.length; i++) {
+      const delta = Math.fround(tuned[i]! - base[i]!);
+      const key = Math.abs(delta);
+      const keep = key > cut.threshold || (key === cut.threshold && state.taken < cut.equal && ++state.taken > 0);
+      if (!keep || (dropZero && key === 0)) continue;
+      sums.kept++;
+      sums.delta2KeptSum += delta * delta;
+      sums.dotBaseKept += base[i]! * delta;
+    }
+  return sums;
+}

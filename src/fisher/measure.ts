@@ -1,0 +1,251 @@
+import { StudioError, throwIfCancelled } from "../core/errors";
+import type { Checkpoint } from "../core/tensors";
+import type { Gpu } from "../gpu/gpu";
+import { keepRule, cutWithoutRank, cutOf, rankOf, RankSelect, type Cut } from "../kernels/stats/trim";
+import { selectCut, type KeyPanel } from "../kernels/stats/select";
+import { createDecoder } from "../model/decoder";
+import type { ModelConfig } from "../model/config";
+import type { GradientVisitor } from "../model/gradients";
+import type { TensorRole } from "../model/roles";
+import { MAX_BINDING_BYTES } from "../gpu/gpu";
+import { fisherVisitor, type FisherTensor } from "./accumulate";
+import { expandTokens, labelSampler } from "./labels";
+import { changeSums, keptSums, magnitudeCut } from "./magnitude";
+import { gaussianProbes, type Probes } from "./probes";
+import { releaseKeys, trimChange, weighChange, type Change } from "./trimTensor";
+import type { ExpertStats, MaskStore, TensorStats, TrimOptions } from "./types";
+
+/** A tensor of the output that is merged: where its two sides are, and what it is. */
+export interface PassOutput {
+  name: string;
+  role: TensorRole;
+  shape: number[];
+  elements: number;
+  baseName: string;
+  tunedNames: string[];
+}
+
+export interface FisherPass {
+  base: Checkpoint;
+  experts: Checkpoint[];
+  /** Where gradients are taken: the base, or the first fine-tuned model (METHODS A36). */
+  at: "base" | "finetuned";
+  config: ModelConfig;
+  sequences: number[][];
+  outputs: PassOutput[];
+  trim: TrimOptions | undefined;
+  trimEmbed: boolean;
+  probes: "none" | "gaussian" | "activations";
+  square: "sequence" | "token";
+  labels: "self" | "sampled";
+  seed: number;
+  masks: MaskStore;
+  signal: AbortSignal;
+  onTensor(stats: TensorStats): void;
+  onForwardBlock?(layer: number): void;
+  onBackwardBlock?(layer: number): void;
+  /** Element-wise F of a tensor, f32 values in row-major order, for who wants to keep it. */
+  onFisher?(name: string, firstElement: number, values: Float32Array): Promise<void>;
+}
+
+/** 2^12: gradients far below 1 square to less than f32 holds otherwise; exact, undone in the scalars (PERFORMANCE 5). */
+const LOSS_SCALE = 4096;
+
+/**
+ * The Fisher pass: forward and backward over the sequences, and while a block is on the GPU, F, the change, w = F |delta|,
+ * the exact threshold and the mask of each of its tensors. F itself is not kept.
+ *   F = mean over sequences of (d loss / d theta)^2        FIM-Merging eq. 7
+ * Trimming over the whole model needs the threshold before any mask, so it runs the pass three times.
+ * Returns the loss of each sequence. Throws "unknown-architecture", "gpu-limit", "gpu-lost", "cancelled".
+ */
+export async function fisherPass(gpu: Gpu, pass: FisherPass): Promise<{ losses: number[] }> {
+  const cuts = pass.trim?.scope === "model" ? await modelCuts(gpu, pass, pass.trim) : undefined;
+  return onePass(gpu, pass, { kind: "trim", cuts });
+}
+
+/** What the pass does with the keys of a tensor. */
+type Mode = { kind: "trim"; cuts: Cut[] | undefined } | { kind: "count"; selects: RankSelect[] };
+
+const trims = (role: TensorRole, trim: TrimOptions | undefined): trim is TrimOptions => trim !== undefined && (role.inBlock2d || (trim.vectors && (role.isNorm || role.isBias) && role.layer !== undefined));
+
+async function modelCuts(gpu: Gpu, pass: FisherPass, trim: TrimOptions): Promise<Cut[]> {
+  const n = pass.outputs.reduce((sum, o) => sum + (trims(o.role, trim) ? o.elements : 0), 0);
+  const rule = keepRule(n, trim.rule, trim.share);
+  const rank = rankOf(rule, n);
+  if (rank === undefined) return pass.experts.map(() => cutWithoutRank(rule));
+  const selects = pass.experts.map(() => new RankSelect(rank));
+  for (let more = true; more; ) {
+    await onePass(gpu, { ...pass, probes: "none", trimEmbed: false, onTensor: () => undefined }, { kind: "count", selects });
+    more = selects.map((s) => s.next()).includes(true);
+  }
+  return selects.map((s) => cutOf(rule, s));
+}
+
+async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses: number[] }> {
+  const { signal, trim, experts } = pass;
+  const gradientModel = pass.at === "base" ? pass.base : experts[0]!;
+  const byName = new Map<string, PassOutput[]>();
+  for (const output of pass.outputs) {
+    const name = pass.at === "base" ? output.baseName : output.tunedNames[0]!;
+    byName.set(name, [...(byName.get(name) ?? []), output]);
+  }
+  const decoder = createDecoder(gpu, gradientModel, pass.config);
+  const { sequences, weights, regroup } = pass.square === "token" ? expandTokens(pass.sequences) : { sequences: pass.sequences, weights: undefined, regroup: (losses: number[]) => losses };
+  const sampler = pass.labels === "sampled" ? labelSampler(gpu, sequences, pass.seed) : undefined;
+  const scale = 1 / (sequences.length * LOSS_SCALE * LOSS_SCALE);
+
+  const probes = new Map<number, Probes>();
+  const gaussian = (K: number): Probes => {
+    let made = probes.get(K);
+    if (!made) probes.set(K, (made = gaussianProbes(gpu, K, pass.seed)));
+    return made;
+  };
+  let inputs: { x: GPUBuffer; rows: number } | undefined;
+  const probesOf = (role: TensorRole, K: number): Probes | undefined => {
+    if (!role.inBlock2d || pass.probes === "none") return undefined;
+    if (pass.probes === "gaussian") return gaussian(K);
+    return inputs && { buffer: inputs.x, rows: inputs.rows };
+  };
+
+  /** Tensors whose trim waits for the rest of their block. */
+  let waiting: { output: PassOutput; stats: TensorStats; expert: number; change: Change; keys: KeyPanel[] }[] = [];
+  const partial = new Map<string, TensorStats>();
+  const taken = experts.map(() => ({ taken: 0 }));
+
+  const changeOf = (output: PassOutput, expert: number, fisher: FisherTensor | undefined): Change => {
+    const cols = output.shape.length >= 2 ? output.shape.at(-1)! : output.elements;
+    return { base: { source: pass.base, name: output.baseName }, tuned: { source: experts[expert]!, name: output.tunedNames[expert]! }, rows: output.elements / cols, cols, fisher };
+  };
+  const finishTrim = async (entry: (typeof waiting)[number], how: Parameters<typeof trimChange>[3], K: number): Promise<void> => {
+    const { output, stats, expert, change, keys } = entry;
+    const { stats: kept, mask } = await trimChange(gpu, change, keys, how, probesOf(output.role, K), signal);
+    releaseKeys(gpu, keys);
+    const row = stats.experts[expert]!;
+    Object.assign(row, kept, kept.threshold === undefined || trim?.key === "magnitude" ? {} : { threshold: kept.threshold * scale });
+    if (mask) await pass.masks.put(output.name, expert, mask);
+  };
+
+  const onTensor = async (tensor: FisherTensor): Promise<void> => {
+    throwIfCancelled(signal);
+    for (const output of byName.get(tensor.name) ?? []) {
+      if (mode.kind === "count" && !trims(output.role, trim)) continue;
+      const known = partial.get(output.name);
+      const stats: TensorStats = known ?? { ...output.role, name: output.name, shape: output.shape, elements: output.elements, fisherSum: 0, base2Sum: 0, experts: experts.map(() => ({ delta2Sum: 0, jointSum: 0 })) };
+      partial.set(output.name, stats);
+      if (tensor.rowIds) await compactSums(gpu, pass, output, stats, tensor, scale, changeOf);
+      else {
+        for (let expert = 0; expert < experts.length; expert++) {
+          const change = changeOf(output, expert, tensor);
+          const { keys, sums } = await weighChange(gpu, change, trim?.key ?? "fisher", signal);
+          const row = stats.experts[expert]!;
+          row.delta2Sum += sums.delta2;
+          row.jointSum! += sums.joint * scale;
+          if (expert === 0) {
+            stats.fisherSum! += sums.fisher * scale;
+            stats.base2Sum! += sums.base2;
+          }
+          const entry = { output, stats, expert, change, keys };
+          if (mode.kind === "count") {
+            for (const panel of keys) mode.selects[expert]!.add(await gpu.readFloats(panel.keys, panel.elements));
+            releaseKeys(gpu, keys);
+          } else if (!output.role.inBlock2d && !trims(output.role, trim)) releaseKeys(gpu, keys);
+          else if (!trims(output.role, trim)) await finishTrim(entry, undefined, tensor.cols);
+          else if (trim.scope === "block") waiting.push(entry);
+          else if (trim.scope === "model") await finishTrim(entry, { cut: mode.cuts![expert]!, dropZero: trim.dropZero, state: taken[expert]! }, tensor.cols);
+          else await finishTrim(entry, { rule: keepRule(output.elements, trim.rule, trim.share), dropZero: trim.dropZero }, tensor.cols);
+        }
+        if (pass.onFisher && mode.kind === "trim" && output.baseName === tensor.name)
+          for (const panel of tensor.panels) {
+            const values = await gpu.readFloats(panel.buffer, panel.rows * tensor.cols);
+            await pass.onFisher(tensor.name, panel.row0 * tensor.cols, values.map((v) => v * scale));
+          }
+      }
+      if (!tensor.complete || mode.kind === "count") continue;
+      partial.delete(output.name);
+      if (pass.trimEmbed && (output.role.isEmbedding || output.role.isHead)) await trimEmbedding(pass, output, stats, changeOf);
+      if (!waiting.some((w) => w.output === output)) pass.onTensor(stats);
+    }
+  };
+
+  const blockDone = async (layer: number): Promise<void> => {
+    if (waiting.length > 0 && trim) {
+      const block = waiting;
+      waiting = [];
+      const cuts = [];
+      for (let expert = 0; expert < experts.length; expert++) {
+        const keys = block.filter((w) => w.expert === expert).flatMap((w) => w.keys);
+        cuts.push(await selectCut(gpu, keys, keepRule(keys.reduce((sum, k) => sum + k.elements, 0), trim.rule, trim.share)));
+      }
+      const states = experts.map(() => ({ taken: 0 }));
+      for (const entry of block) await finishTrim(entry, { cut: cuts[entry.expert]!, dropZero: trim.dropZero, state: states[entry.expert]! }, entry.change.cols);
+      for (const stats of new Set(block.map((w) => w.stats))) pass.onTensor(stats);
+    }
+    if (mode.kind === "trim") pass.onBackwardBlock?.(layer);
+  };
+
+  const visitor: GradientVisitor = { ...fisherVisitor(gpu, onTensor, MAX_BINDING_BYTES), blockDone };
+  if (pass.probes === "activations") {
+    const linear = visitor.linear!;
+    visitor.linear = async (gradient, batch) => {
+      inputs = { x: gradient.x, rows: batch.rows };
+      await linear(gradient, batch);
+      inputs = undefined;
+    };
+  }
+  try {
+    const { losses } = await decoder.pass(sequences, {
+      visitor,
+      signal,
+      lossScale: LOSS_SCALE,
+      labels: { weights, targets: sampler?.targets },
+      onLogitsPanel: sampler?.onLogitsPanel,
+      onForwardBlock: (layer: number) => void (mode.kind === "trim" && pass.onForwardBlock?.(layer)),
+    });
+    return { losses: regroup(losses) };
+  } finally {
+    for (const entry of waiting) releaseKeys(gpu, entry.keys);
+    gpu.release(...[...probes.values()].map((p) => p.buffer));
+  }
+}
+
+/** Sums of an input embedding, whose Fisher is zero but for the rows that occurred. */
+async function compactSums(gpu: Gpu, pass: FisherPass, output: PassOutput, stats: TensorStats, tensor: FisherTensor, scale: number, changeOf: (output: PassOutput, expert: number, fisher: undefined) => Change): Promise<void> {
+  const ids = tensor.rowIds!;
+  const C = tensor.cols;
+  const F = await gpu.readFloats(tensor.panels[0]!.buffer, ids.length * C);
+  for (const value of F) stats.fisherSum! += value * scale;
+  for (let expert = 0; expert < pass.experts.length; expert++) {
+    const change = changeOf(output, expert, undefined);
+    let at = 0;
+    let row = 0;
+    const sums = await changeSums(change, pass.signal, (keys) => {
+      for (; row < ids.length && (ids[row]! + 1) * C <= at + keys.length; row++) {
+        const from = ids[row]! * C - at;
+        for (let c = 0; c < C; c++) stats.experts[expert]!.jointSum! += F[row * C + c]! * scale * keys[from + c]! ** 2;
+      }
+      at += keys.length;
+    });
+    stats.experts[expert]!.delta2Sum += sums.delta2;
+    if (expert === 0) stats.base2Sum! += sums.base2;
+  }
+  if (pass.onFisher)
+    for (let i = 0; i < ids.length; i++) await pass.onFisher(tensor.name, ids[i]! * C, F.subarray(i * C, (i + 1) * C).map((v) => v * scale));
+}
+
+/** Magnitude trim of an embedding or head (METHODS A21): only its cut is kept, the mask is made again while merging. */
+async function trimEmbedding(pass: FisherPass, output: PassOutput, stats: TensorStats, changeOf: (output: PassOutput, expert: number, fisher: undefined) => Change): Promise<void> {
+  const trim = pass.trim;
+  if (!trim) return;
+  for (let expert = 0; expert < pass.experts.length; expert++) {
+    const change = changeOf(output, expert, undefined);
+    const cut = await magnitudeCut([change], keepRule(output.elements, trim.rule, trim.share), pass.signal);
+    const row: ExpertStats = stats.experts[expert]!;
+    Object.assign(row, await keptSums(change, cut, trim.dropZero, { taken: 0 }, pass.signal), { cut, threshold: cut.threshold });
+  }
+}
+
+/** Guards a combination that cannot be measured. Throws "bad-recipe". */
+export function checkPass(pass: Pick<FisherPass, "trim" | "probes">): void {
+  if (pass.probes === "activations" && pass.trim?.scope === "block")
+    throw new StudioError("bad-recipe", 'calib is "activations" and trimScope is "block": the inputs of a layer are gone when its block\'s threshold is known. Set trimScope to tensor, or calib to frobenius.', { where: "params.calib" });
+}
