@@ -1,0 +1,70 @@
+import type { Params, ParamSpecs } from "../../core/params";
+import type { TensorRole } from "../../model/roles";
+import type { Mask, TensorOp } from "../ops";
+import type { TrimRule } from "../trim";
+
+/** What a method may ask of a tensor: `describeTensor` of its name, and its size. */
+export interface TensorFacts extends TensorRole {
+  name: string;
+  elements: number;
+}
+
+/** How the entries of a tensor are trimmed; keys are F |delta| or |delta|. */
+export interface TrimPlan {
+  key: "fisher" | "magnitude";
+  rule: TrimRule;
+  /** Fraction kept. */
+  share: number;
+  /** Which entries share one threshold: of this tensor, of all trimmed tensors of its block, or of the model. */
+  scope: "tensor" | "block" | "model";
+  /** Never keep an entry whose key is 0. */
+  dropZero: boolean;
+}
+
+/** Everything a method knows when it says what is done to one output tensor. */
+export interface PlanContext {
+  params: Params;
+  /** Weight of each fine-tuned model in the recipe, 1 where none is given. */
+  weights: number[];
+  tensor: TensorFacts;
+  /** Coefficient of each model for this tensor, from the shape: gate factor, scale and policy outside the blocks included. */
+  alphas: number[];
+  /** Mask of each model, undefined where it is not trimmed. */
+  masks: Mask[];
+  /** Norm ratio to divide by, when calibration fired. */
+  rho?: number;
+  /** Sum over the model of the signs of the votes; only asked for when `needsMajority`. */
+  majority?: number;
+}
+
+export interface MergeMethod {
+  id: string;
+  label: string;
+  /** The word after the name. */
+  kind: string;
+  summary: string;
+  formula: string;
+  source: string;
+  needs: { base: boolean; fisher: boolean; minModels: number; maxModels: number };
+  params: ParamSpecs;
+  presets: { id: string; label: string; params: Params }[];
+  /** Other spellings of parameter names. */
+  aliases?: Readonly<Record<string, string | ((value: unknown) => [name: string, value: unknown])>>;
+  /** What a measuring pass depends on, out of the parameters; two sets that agree here share the pass. */
+  passValues(params: Params): Params;
+  /** How this tensor is trimmed; undefined: not at all. `parameters` is the size of the base model. */
+  trimPlan(params: Params, tensor: TensorFacts, parameters: number): TrimPlan | undefined;
+  /**
+   * Share of each model's change that every tensor takes, for methods that need no measuring; undefined: alpha comes from
+   * the Fisher. Throws "bad-recipe" when the weights cannot be used.
+   */
+  coefficients?(params: Params, weights: readonly number[]): number[];
+  /** Warnings about these parameters and weights, in sentences. */
+  advise?(params: Params, weights: readonly number[]): string[];
+  /** Whether planTensor wants `majority`, which takes a walk over all tensors first. */
+  needsMajority?(params: Params, models: number): boolean;
+  planTensor(context: PlanContext): TensorOp;
+}
+
+/** Declares a merge method; the panel draws its form from `params` and the engine lists it. */
+export const defineMethod = (method: MergeMethod): MergeMethod => method;

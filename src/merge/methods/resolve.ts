@@ -1,0 +1,98 @@
+import { StudioError } from "../../core/errors";
+import type { NumberOrWordSpec, NumberSpec, Params, ParamSpec } from "../../core/params";
+import type { ParamValue, Recipe } from "../../core/recipe";
+import type { MergeMethod } from "./defineMethod";
+
+/**
+ * All parameters of a method: what was given, checked, and the defaults. Texts as from a command line are read:
+ * "0.2", "true", "fixed(0.3)". Throws "bad-recipe" for a name the method does not have (with the nearest one it has), a
+ * word that is no option, and a number outside its range.
+ */
+export function resolveParams(method: MergeMethod, given: Readonly<Record<string, unknown>>): Params {
+  const params: Params = Object.fromEntries(Object.entries(method.params).map(([name, spec]) => [name, spec.default]));
+  for (const [key, raw] of Object.entries(given)) {
+    const alias = method.aliases?.[key];
+    const [name, value] = typeof alias === "function" ? alias(raw) : [alias ?? key, raw];
+    const spec = Object.hasOwn(method.params, name) ? method.params[name] : undefined;
+    if (!spec) throw unknownName(method, key);
+    params[name] = readValue(method, name, spec, value);
+  }
+  return params;
+}
+
+/** The recipe's weights, 1 where a model has none. Throws "bad-recipe" for one that is no number. */
+export function modelWeights(recipe: Pick<Recipe, "models">): number[] {
+  return recipe.models.map((model) => {
+    const weight = model.weight ?? 1;
+    if (!Number.isFinite(weight)) throw new StudioError("bad-recipe", `Reading the recipe: the weight of "${model.name}" is ${JSON.stringify(model.weight)}, expected a number.`);
+    return weight;
+  });
+}
+
+/**
+ * Canonical text of everything a measuring pass depends on: the models, the pass's own parameters, given token ids, and the
+ * choice for tied embeddings (it decides which head is measured). Equal texts share a pass.
+ */
+export function passKey(method: MergeMethod, params: Params, recipe: Pick<Recipe, "base" | "models" | "tokens" | "reconciliation">): string {
+  const values = { ...method.passValues(params) };
+  // Given token ids replace the random draw.
+  if (recipe.tokens) for (const name of ["seed", "N", "len", "vocab", "prependBos"]) delete values[name];
+  const ref = (m: Recipe["base"]) => m.hash ?? m.id ?? m.name;
+  return JSON.stringify({
+    method: method.id,
+    base: ref(recipe.base),
+    models: recipe.models.map(ref),
+    tied: recipe.reconciliation.tied,
+    params: Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))),
+    ...(recipe.tokens ? { tokens: recipe.tokens } : {}),
+  });
+}
+
+function readValue(method: MergeMethod, name: string, spec: ParamSpec, value: unknown): ParamValue {
+  const fail = (expected: string): never => {
+    const found = typeof value === "string" ? `"${value}"` : JSON.stringify(value) ?? String(value);
+    throw new StudioError("bad-recipe", `Reading the recipe for ${method.label}: "${name}" is ${found}, expected ${expected}.`, { title: "A setting out of range", where: name, found, expected });
+  };
+  switch (spec.kind) {
+    case "flag":
+      if (value === true || value === "true") return true;
+      if (value === false || value === "false") return false;
+      return fail("true or false");
+    case "choice":
+      return spec.options.some((o) => o.value === value) ? (value as string) : fail(oneOf(spec.options));
+    case "number":
+      return readNumber(spec, value) ?? fail(rangeOf(spec));
+    case "number-or-word": {
+      if (spec.words.some((w) => w.value === value)) return value as string;
+      const inner = typeof value === "string" ? /^fixed\((.*)\)$/.exec(value.trim())?.[1] : undefined;
+      return readNumber(spec, inner ?? value) ?? fail(`${oneOf(spec.words)}, or ${rangeOf(spec)}`);
+    }
+  }
+}
+
+function readNumber(spec: NumberSpec | NumberOrWordSpec, value: unknown): number | undefined {
+  const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  if (typeof number !== "number" || !Number.isFinite(number) || number < spec.min || number > spec.max) return undefined;
+  return spec.kind === "number" && spec.integer && !Number.isInteger(number) ? undefined : number;
+}
+
+const oneOf = (options: readonly { value: string }[]): string => (options.length === 1 ? `"${options[0]!.value}"` : `one of ${options.map((o) => `"${o.value}"`).join(", ")}`);
+const rangeOf = (spec: NumberSpec | NumberOrWordSpec): string => `${spec.kind === "number" && spec.integer ? "a whole number" : "a number"} from ${spec.min} to ${spec.max}`;
+
+function unknownName(method: MergeMethod, key: string): StudioError {
+  const names = [...Object.keys(method.params), ...Object.keys(method.aliases ?? {})];
+  const nearest = names.map((name) => ({ name, far: editDistance(name.toLowerCase(), key.toLowerCase()) })).sort((a, b) => a.far - b.far)[0];
+  const hint = nearest && nearest.far <= Math.max(2, key.length / 2) ? ` Did you mean "${nearest.name}"?` : ` It has ${Object.keys(method.params).join(", ")}.`;
+  return new StudioError("bad-recipe", `Reading the recipe for ${method.label}: there is no setting "${key}".${hint}`, { title: "Unknown setting", where: key, ...(nearest ? { expected: nearest.name } : {}) });
+}
+
+/** Insertions, deletions and replacements between two names (Levenshtein). */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length]!;
+}
