@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import { Icon, type IconName } from "./icons";
 
 /** The word of a role with its shape: circle, square, diamond. */
-export function Role({ role, children }: { role: "base" | "tuned" | "merged"; children?: ReactNode }) {
+export function Role({ of: role, children }: { of: "base" | "tuned" | "merged"; children?: ReactNode }) {
   return <span className={`role ${role}`}>{children ?? { base: "Base", tuned: "Fine-tuned", merged: "Merged" }[role]}</span>;
 }
 

@@ -23,7 +23,7 @@ export function CompareTable({ preflight }: { preflight: Preflight }) {
     <div className="tablewrap">
       <table className="compare">
         <thead>
-          <tr><th className="w-k">Property</th><th className="w-v"><Role role="base" /></th><th className="w-v"><Role role="tuned" /></th><th className="w-d">Verdict</th><th>What will be done</th></tr>
+          <tr><th className="w-k">Property</th><th className="w-v"><Role of="base" /></th><th className="w-v"><Role of="tuned" /></th><th className="w-d">Verdict</th><th>What will be done</th></tr>
         </thead>
         <tbody>
           <Group title="Blocks the merge" rows={rows("block")} />

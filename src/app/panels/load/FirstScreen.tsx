@@ -23,15 +23,15 @@ export function FirstScreen() {
             <section className={over ? "drop over" : "drop"} aria-label="Drop area">
               <div className="confluence">
                 <div>
-                  <div className="slot"><Role role="base" /><p>where the fine-tuned model started</p></div>
-                  <div className="slot"><Role role="tuned" /><p>one or more; same layers, same widths</p></div>
+                  <div className="slot"><Role of="base" /><p>where the fine-tuned model started</p></div>
+                  <div className="slot"><Role of="tuned" /><p>one or more; same layers, same widths</p></div>
                 </div>
                 <svg viewBox="0 0 300 156" preserveAspectRatio="none" aria-hidden="true">
                   <path className="w1" vectorEffect="non-scaling-stroke" d="M0 35C130 35 130 78 196 78" />
                   <path className="w2" vectorEffect="non-scaling-stroke" d="M0 121C130 121 130 78 196 78" />
                   <path className="w3" vectorEffect="non-scaling-stroke" d="M196 78H300" />
                 </svg>
-                <div className="slot out"><Role role="merged" /><p>a folder that loads in transformers, checked after writing</p></div>
+                <div className="slot out"><Role of="merged" /><p>a folder that loads in transformers, checked after writing</p></div>
               </div>
               <div className="row wrap choose">
                 <button type="button" className="btn primary l" data-main-action onClick={() => choose()}><Icon name="folder" />Choose folders…</button>

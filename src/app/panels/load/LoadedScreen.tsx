@@ -34,10 +34,10 @@ export function LoadedScreen() {
       actions={<LoadActions reading={reading} />}
     >
       <UnfinishedBanners />
-      {baseId !== undefined && <ModelPanel role="base" id={baseId} />}
-      {modelIds.map((id) => <ModelPanel key={id} role="tuned" id={id} />)}
-      {unclaimed.map((item, i) => <QueuePanel key={item.jobId} item={item} role={roles[i]!} />)}
-      {missing && <MissingPanel role={missing} />}
+      {baseId !== undefined && <ModelPanel of="base" id={baseId} />}
+      {modelIds.map((id) => <ModelPanel key={id} of="tuned" id={id} />)}
+      {unclaimed.map((item, i) => <QueuePanel key={item.jobId} item={item} of={roles[i]!} />)}
+      {missing && <MissingPanel of={missing} />}
       {missing && <StoredModels only={missing} />}
       {reading && (
         <div className="note-line">
@@ -72,11 +72,11 @@ function RoleTools() {
   );
 }
 
-function MissingPanel({ role }: { role: "base" | "tuned" }) {
+function MissingPanel({ of: role }: { of: "base" | "tuned" }) {
   const { choose, over } = useFolders();
   return (
     <section className={over ? "drop missing over" : "drop missing"} aria-label="Drop area">
-      <div><Role role={role} /><p className="muted">{role === "base" ? "where the fine-tuned model started" : "one or more; same layers, same widths"}</p></div>
+      <div><Role of={role} /><p className="muted">{role === "base" ? "where the fine-tuned model started" : "one or more; same layers, same widths"}</p></div>
       <div className="row wrap choose">
         <button type="button" className="btn primary" onClick={() => choose()}><Icon name="folder" />Choose a folder…</button>
         <span className="muted">or drop it anywhere on this page</span>

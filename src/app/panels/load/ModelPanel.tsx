@@ -5,7 +5,7 @@ import { Chip, Role } from "../../ui/marks";
 import { IngestBody } from "./QueuePanel";
 
 /** One chosen model: its numbers once it is stored, its progress while it is read. */
-export function ModelPanel({ role, id }: { role: "base" | "tuned"; id: string }) {
+export function ModelPanel({ of: role, id }: { of: "base" | "tuned"; id: string }) {
   const model = useStudio((s) => s.models.find((m) => m.id === id));
   const item = useStudio((s) => s.queue.findLast((q) => q.modelId === id));
   const chooseBase = useStudio((s) => s.chooseBase);
@@ -20,7 +20,7 @@ export function ModelPanel({ role, id }: { role: "base" | "tuned"; id: string })
   return (
     <section className={`panel sc-${role}`} aria-label={model.name}>
       <div className="ph">
-        <Role role={role} /><h2>{model.name}</h2><span className="sub" />
+        <Role of={role} /><h2>{model.name}</h2><span className="sub" />
         <span className="acts">
           {reading && <button type="button" className="btn s" onClick={() => void cancel(item.jobId)}><Icon name="close" small />Cancel</button>}
           {!reading && model.state === "ready" && <Chip tone="ok">{model.backend === "session" ? "Linked in place" : model.hash ? "Stored and verified" : "Stored"}</Chip>}

@@ -6,14 +6,14 @@ import { Chip, Role } from "../../ui/marks";
 import { Phases } from "../shape/ProgressBlock";
 
 /** A folder that has no entry in the store yet: waiting, or reading its headers, or unreadable. */
-export function QueuePanel({ item, role }: { item: IngestItem; role: "base" | "tuned" }) {
+export function QueuePanel({ item, of: role }: { item: IngestItem; of: "base" | "tuned" }) {
   const cancel = useStudio((s) => s.cancel);
   const retry = useStudio((s) => s.retry);
   const linkInstead = useStudio((s) => s.linkInstead);
   return (
     <section className={`panel sc-${role}`} aria-label={item.name}>
       <div className="ph">
-        <Role role={role} /><h2>{item.name}</h2><span className="sub">{plural(item.files, "file")}, {bytes(item.bytes)}</span>
+        <Role of={role} /><h2>{item.name}</h2><span className="sub">{plural(item.files, "file")}, {bytes(item.bytes)}</span>
         <span className="acts">
           {item.state === "waiting" && <Chip tone="plain">Waiting</Chip>}
           {item.state === "failed" ? (

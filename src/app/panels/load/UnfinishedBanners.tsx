@@ -14,7 +14,7 @@ export function UnfinishedBanners() {
       key={model.id} icon="clock" lead="Unfinished work."
       actions={<><button type="button" className="btn s primary" onClick={() => choose()}>Choose the folder…</button><button type="button" className="btn s" onClick={() => void deleteModel(model.id)}>Discard</button></>}
     >
-      {model.name}, {model.chunksDone} of {plural(model.chunks, "chunk")} copied. Drop the same folder again to continue.
+      {model.name}, {model.chunksDone} of {plural(model.chunks, "chunk")} copied. Drop the folder again to continue.
     </Banner>
   ));
 }

@@ -4,11 +4,11 @@ import { Chip, Role } from "../../ui/marks";
 import type { ModelFacts, StoredModel } from "../../../engine/api";
 
 /** Role, name, state and eight facts of one chosen model; an empty role says what belongs there. */
-export function CheckpointCard({ role, id }: { role: "base" | "tuned"; id: string | undefined }) {
+export function CheckpointCard({ of: role, id }: { of: "base" | "tuned"; id: string | undefined }) {
   const model = useStudio((s) => s.models.find((m) => m.id === id));
   return (
     <article className={`cp ${role}`}>
-      <div className="row between"><Role role={role} />{model && <ModelState model={model} />}</div>
+      <div className="row between"><Role of={role} />{model && <ModelState model={model} />}</div>
       {model ? (
         <>
           <p className={model.name.length > 24 ? "name long" : "name"}>{model.name}</p>

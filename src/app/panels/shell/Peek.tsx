@@ -19,7 +19,7 @@ export function Peek() {
         </span>
         <button type="button" className="btn icon" aria-label="Checkpoints" aria-expanded={open} onClick={() => setOpen(!open)}><Icon name="chevronDown" /></button>
       </section>
-      {open && <div className="peek-cards"><CheckpointCard role="base" id={baseId} />{modelIds.map((id) => <CheckpointCard key={id} role="tuned" id={id} />)}</div>}
+      {open && <div className="peek-cards"><CheckpointCard of="base" id={baseId} />{modelIds.map((id) => <CheckpointCard key={id} of="tuned" id={id} />)}</div>}
     </>
   );
 }

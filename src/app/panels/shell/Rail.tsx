@@ -10,8 +10,8 @@ export function Rail() {
   return (
     <aside className="rail" aria-label="Checkpoints">
       <div className="rivers">
-        <CheckpointCard role="base" id={baseId} />
-        {modelIds.length === 0 ? <CheckpointCard role="tuned" id={undefined} /> : modelIds.map((id) => <CheckpointCard key={id} role="tuned" id={id} />)}
+        <CheckpointCard of="base" id={baseId} />
+        {modelIds.length === 0 ? <CheckpointCard of="tuned" id={undefined} /> : modelIds.map((id) => <CheckpointCard key={id} of="tuned" id={id} />)}
         <MergedCard />
       </div>
       <div className="grow" />
@@ -34,7 +34,7 @@ export function MergedCard() {
   return (
     <article className={made ? "cp out made" : "cp out"}>
       <svg className="join" viewBox="0 0 20 30" aria-hidden="true"><path className="w1" d="M1 0C1 12 5 16 13 16" /><path className="w2" d="M9 0C9 10 10 16 13 16" /><path className="w3" d="M13 16H20" /></svg>
-      <Role role="merged" />
+      <Role of="merged" />
       {!shaped && <p className="tiny muted">Nothing yet. Shape decides how much of the fine-tuned change each layer takes.</p>}
       {shaped && (
         <>
