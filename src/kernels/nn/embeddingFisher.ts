@@ -14,10 +14,8 @@ export const embeddingFisher = defineKernel({
   cost: ({ T, unique, C }) => (T + unique) * C,
 });
 
-/** Where each token of a list occurs: token unique[i] at entries [offsets[i], offsets[i+1]) of `rows` and `sequence`. */
+/** Where each token of a list occurs: the i-th at entries [offsets[i], offsets[i+1]) of `rows` and `sequence`. */
 export interface Occurrences {
-  /** Token ids, ascending. */
-  unique: Uint32Array;
   offsets: Uint32Array;
   /** Rows of the batch, ascending within a token. */
   rows: Uint32Array;
@@ -25,20 +23,20 @@ export interface Occurrences {
 }
 
 /**
- * Occurrences in a batch whose sequence s owns rows [starts[s], starts[s+1]). `unique` fixes the list of token ids
- * (ascending; a token that does not occur gets an empty range, a token that is not listed is left out), so that several
- * batches add into one compact buffer, or a long list is worked off in parts; without it, the tokens of the batch.
+ * Occurrences in a batch whose sequence s owns rows [starts[s], starts[s+1]). A token of `ids` that does
+ * not occur gets an empty range, a token that is not listed is left out: several batches can add into one compact
+ * buffer, and a long list can be worked off in parts.
  */
-export function tokenOccurrences(tokens: Uint32Array, starts: Uint32Array, unique: Uint32Array = Uint32Array.from(new Set(tokens)).sort()): Occurrences {
-  const slot = new Map(Array.from(unique, (id, i) => [id, i]));
-  const offsets = new Uint32Array(unique.length + 1);
+export function tokenOccurrences(tokens: Uint32Array, starts: Uint32Array, ids: Uint32Array): Occurrences {
+  const slot = new Map(Array.from(ids, (id, i) => [id, i]));
+  const offsets = new Uint32Array(ids.length + 1);
   for (const token of tokens) {
     const i = slot.get(token);
     if (i !== undefined) offsets[i + 1]! += 1;
   }
-  for (let i = 0; i < unique.length; i++) offsets[i + 1]! += offsets[i]!;
+  for (let i = 0; i < ids.length; i++) offsets[i + 1]! += offsets[i]!;
   const next = offsets.slice();
-  const rows = new Uint32Array(offsets[unique.length]!);
+  const rows = new Uint32Array(offsets[ids.length]!);
   const sequence = new Uint32Array(rows.length);
   for (let s = 0; s + 1 < starts.length; s++)
     for (let row = starts[s]!; row < starts[s + 1]!; row++) {
@@ -48,21 +46,37 @@ export function tokenOccurrences(tokens: Uint32Array, starts: Uint32Array, uniqu
       rows[at] = row;
       sequence[at] = s;
     }
-  return { unique, offsets, rows, sequence };
+  return { offsets, rows, sequence };
+}
+
+/** dx f32 [T, C] on the GPU; token per row and sequence starts on the CPU; out f32 [ids.length, C]. */
+export interface FisherEmbeddingCall {
+  dx: Binding;
+  tokens: Uint32Array;
+  startsCpu: Uint32Array;
+  /** Token ids of the rows of `out`, ascending. */
+  ids: Uint32Array;
+  C: number;
+  out: Binding;
+  /** out += instead of out =. */
+  accumulate?: boolean;
+  scale?: number;
+  /** False: the sum of the plain gradients. */
+  square?: boolean;
 }
 
 /**
- * out[i,c] (+)= scale * sum_s (sum of dx[t,c] over rows t of s whose token is occurrences.unique[i])^2.
- * dx is f32 [rows, C], out f32 [unique, C]: all other rows of the embedding's Fisher are zero.
- * `square: false` sums the plain gradients.
+ * out[i,c] (+)= scale * sum_s (sum of dx[t,c] over rows t of s whose token is ids[i])^2. With the distinct tokens of the
+ * batch as ids, all other rows of the embedding's Fisher are zero.
  */
-export function fisherEmbedding(gpu: Gpu, call: { dx: Binding; occurrences: Occurrences; C: number; out: Binding; accumulate: boolean; scale?: number; square?: boolean }): void {
-  const { dx, occurrences, C, out, accumulate, scale = 1, square = true } = call;
+export function fisherEmbedding(gpu: Gpu, call: FisherEmbeddingCall): void {
+  const { dx, C, out, accumulate = false, scale = 1, square = true } = call;
+  const occurrences = tokenOccurrences(call.tokens, call.startsCpu, call.ids);
   const lists = [occurrences.offsets, occurrences.rows, occurrences.sequence].map((list) => gpu.upload(list)) as [GPUBuffer, GPUBuffer, GPUBuffer];
   gpu.run(
     embeddingFisher,
     { dx, offsets: lists[0], rows: lists[1], sequence: lists[2], out },
-    { T: occurrences.rows.length, unique: occurrences.unique.length, C, accumulate: accumulate ? 1 : 0, scale },
+    { T: occurrences.rows.length, unique: call.ids.length, C, accumulate: accumulate ? 1 : 0, scale },
     { SQUARE: square ? 1 : 0 },
   );
   gpu.release(...lists);

@@ -44,8 +44,7 @@ export const normFisher = defineKernel({
 interface Sequences {
   starts: Binding;
   sequences: number;
-  /** Token rows of all sequences; only the estimate of the work uses it. */
-  rows: number;
+  /** f32, valid as the kernel's head says. */
   out: Binding;
   /** out += instead of out =. */
   accumulate: boolean;
@@ -55,57 +54,77 @@ interface Sequences {
   square?: boolean;
 }
 
-const shared = ({ rows, sequences, accumulate, scale = 1 }: Sequences) => ({ T: rows, sequences, accumulate: accumulate ? 1 : 0, scale });
+/** Rows that a buffer of f32 rows has room for: the pool rounds up by an eighth at most, near enough to estimate work. */
+const rowsIn = (buffer: Binding, columns: number): number => Math.floor(buffer.size / (4 * columns));
+const shared = ({ sequences, accumulate, scale = 1 }: Sequences) => ({ sequences, accumulate: accumulate ? 1 : 0, scale });
 const squared = (call: Sequences) => ({ SQUARE: call.square === false ? 0 : 1 });
 
-/** A row panel of a weight [N, K]. Rows of dy are dyStride values apart; column dyColumn0 belongs to the panel's first row. */
+/** Rows [row0, row0 + rows) of a weight [N, K]. Rows of dy are dyStride values apart; column dyColumn0 belongs to row0. */
 export interface FisherLinearCall extends Sequences {
   x: Binding;
   dy: Binding;
+  N: number;
   K: number;
-  panelRows: number;
+  row0: number;
+  rows: number;
   dyStride: number;
   dyColumn0: number;
 }
 
 /**
- * out[n,k] (+)= scale * sum_s (sum_{t in s} dy[t, dyColumn0 + n] * x[t,k])^2, n < panelRows; out is f32 [panelRows, K].
+ * out[n - row0, k] (+)= scale * sum_s (sum_{t in s} dy[t, dyColumn0 + n - row0] * x[t,k])^2; out is [rows, K].
  * The whole gradient of a sequence is squared, in f32 registers, sequences and tokens in order.
  */
 export function fisherLinear(gpu: Gpu, call: FisherLinearCall): void {
-  tn(gpu, call, { tokens: call.starts, dx: call.x, row0: 0, tied: false });
+  tn(gpu, call, { tokens: call.starts, dx: call.x, tied: false });
+}
+
+/** Rows [row0, row0 + rows) of the output head [V, K]; dy holds the dlogits of these rows alone, [T, rows]. */
+export interface FisherHeadCall extends Sequences {
+  x: Binding;
+  dy: Binding;
+  K: number;
+  row0: number;
+  rows: number;
+  /** When the head is also the input embedding: token per row (CPU), gradient of the embedding's output [T, K]. */
+  embedding?: { tokens: Uint32Array; dx: Binding } | undefined;
 }
 
 /**
- * Rows [row0, row0 + panelRows) of a head that is also the input embedding; otherwise as fisherLinear, with
- *   g_s[v,k] = sum_{t in s} dy[t, dyColumn0 + v - row0] * x[t,k]  +  sum_{t in s, tokens[t] = v} dx[t,k]
- * `tokens` is u32 per row on the GPU, `dx` f32 [rows, K] the gradient of the embedding's output.
+ * out[v - row0, k] (+)= scale * sum_s g_s[v,k]^2, out [rows, K], where
+ *   g_s[v,k] = sum_{t in s} dy[t, v - row0] * x[t,k]  +  (tied) sum_{t in s, tokens[t] = v} embedding.dx[t,k]
  */
-export function fisherHead(gpu: Gpu, call: FisherLinearCall & { row0: number; tokens: Binding; dx: Binding }): void {
-  tn(gpu, call, { tokens: call.tokens, dx: call.dx, row0: call.row0, tied: true });
+export function fisherHead(gpu: Gpu, { embedding, ...call }: FisherHeadCall): void {
+  const linear = { ...call, N: call.rows, dyStride: call.rows, dyColumn0: 0 };
+  if (!embedding) return fisherLinear(gpu, linear);
+  const tokens = gpu.upload(embedding.tokens, "tokens");
+  tn(gpu, linear, { tokens, dx: embedding.dx, tied: true });
+  gpu.release(tokens);
 }
 
-function tn(gpu: Gpu, call: FisherLinearCall, tie: { tokens: Binding; dx: Binding; row0: number; tied: boolean }): void {
-  const { x, dy, starts, out, K, panelRows, dyStride, dyColumn0 } = call;
+function tn(gpu: Gpu, call: FisherLinearCall, tie: { tokens: Binding; dx: Binding; tied: boolean }): void {
+  const { x, dy, starts, out, K, row0, rows, dyStride, dyColumn0 } = call;
   gpu.run(
     fisherTn,
     { x, dy, starts, tokens: tie.tokens, dx: tie.dx, out },
-    { ...shared(call), N: panelRows, K, stride: dyStride, column0: dyColumn0, row0: tie.row0 },
+    { ...shared(call), T: rowsIn(dy, dyStride), N: rows, K, stride: dyStride, column0: dyColumn0, row0 },
     { ...squared(call), PACKED: K % 4 === 0 ? 1 : 0, PACKED_DY: dyStride % 4 === 0 && dyColumn0 % 4 === 0 ? 1 : 0, TIED: tie.tied ? 1 : 0 },
   );
 }
 
-/** out[n] (+)= scale * sum_s (sum_{t in s} dy[t,n])^2, dy [rows, N]. */
+/** out[n] (+)= scale * sum_s (sum_{t in s} dy[t,n])^2, dy [T, N], out [N]. */
 export function fisherBias(gpu: Gpu, call: Sequences & { dy: Binding; N: number }): void {
   const { dy, starts, out, N } = call;
-  gpu.run(biasFisher, { dy, starts, out }, { ...shared(call), N }, squared(call));
+  gpu.run(biasFisher, { dy, starts, out }, { ...shared(call), T: rowsIn(dy, N), N }, squared(call));
 }
 
 /**
- * out[c] (+)= scale * sum_s (sum over rows r of s of dy[r,c] * x[r,c] * rstd[r])^2. x and dy are [rows * rowsPerToken, C],
- * rstd has one value per such row; a sequence owns rowsPerToken rows for each of its tokens.
+ * out[c] (+)= scale * sum_s (sum over rows r of s of dy[r,c] * x[r,c] * rstd[r])^2, out [C]. x and dy are
+ * [T * rowsPerToken, C], rstd has one value per such row; a sequence owns rowsPerToken rows for each of its tokens.
  */
 export function fisherNorm(gpu: Gpu, call: Sequences & { x: Binding; rstd: Binding; dy: Binding; C: number; rowsPerToken: number }): void {
   const { x, rstd, dy, starts, out, C, rowsPerToken } = call;
-  gpu.run(normFisher, { x, rstd, dy, starts, out }, { ...shared(call), C, rows_per_token: rowsPerToken }, squared(call));
+  gpu.run(normFisher, { x, rstd, dy, starts, out }, { ...shared(call), T: Math.ceil(rowsIn(dy, C) / rowsPerToken), C, rows_per_token: rowsPerToken }, squared(call));
 }
+
+export { fisherEmbedding } from "./embeddingFisher";
