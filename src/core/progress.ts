@@ -66,6 +66,14 @@ export class ProgressMeter {
     this.phases = phases.map((p) => ({ ...p, state: "todo" }));
   }
 
+  /** Starts from work that an earlier run has done, so that it counts in the bar and not in the rate. */
+  startAt(work: number, bytes: number): void {
+    this.lastWork = work;
+    this.lastBytes = this.bytesDone = bytes;
+    this.fraction = this.totalWork > 0 ? Math.min(1, work / this.totalWork) : 0;
+    this.lastTime = this.now();
+  }
+
   /** Marks the phase as the one in work, and all before it as done. */
   phase(id: string, count?: string): void {
     const at = this.phases.findIndex((p) => p.id === id);
