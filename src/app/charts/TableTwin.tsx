@@ -11,10 +11,12 @@ interface Props<Row> {
   height: number;
   /** Keep the cursor's row in view (tables with one row per layer). */
   follow?: boolean;
+  /** Tighter, for many columns. */
+  fine?: boolean;
 }
 
 /** The numbers of a chart as a table. The row of the layer under the cursor is tinted; a click on a row moves the cursor. */
-export function TableTwin<Row>({ columns, rows, rowKey, layerOf, label, height, follow }: Props<Row>) {
+export function TableTwin<Row>({ columns, rows, rowKey, layerOf, label, height, follow, fine }: Props<Row>) {
   const { layer, setLayer } = useLayerCursor();
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
@@ -25,7 +27,7 @@ export function TableTwin<Row>({ columns, rows, rowKey, layerOf, label, height, 
     wrap.scrollTop = row.offsetTop - (wrap.clientHeight - row.offsetHeight) / 2;
   }, [layer, follow, rows.length]);
   return (
-    <div className="tablewrap twin" ref={box} style={{ maxHeight: height }} tabIndex={0} role="region" aria-label={label}>
+    <div className={fine ? "tablewrap twin fine" : "tablewrap twin"} ref={box} style={{ maxHeight: height }} tabIndex={0} role="region" aria-label={label}>
       <table className="dense">
         <thead>
           <tr>

@@ -1,4 +1,5 @@
 import { useEffect, useState } from "react";
+import "../../styles/shape.css";
 import "../../styles/save.css";
 import type { Recipe } from "../../../core/recipe";
 import type { ExportReport, ExportTarget } from "../../../engine/api";
@@ -100,7 +101,7 @@ export default function SaveStep() {
     >
       {report && !running && report !== again && <Banner icon="clock" lead="The recipe has changed since the last files were written.">{report.name} still has the files of the earlier recipe.</Banner>}
       {job && <ProgressBlock key={job.jobId} progress={job} label="Writing and checking" reading="writing" stripUnit="part" onCancel={() => void cancel(job.jobId)} />}
-      <div className="grid2 c save-grid">
+      <div className={running ? "stack" : "grid2 c save-grid"}>
         <div className="stack">
           <FilesPanel plan={plan} />
           {!running && <RecipePanel plan={plan} />}

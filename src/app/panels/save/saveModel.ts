@@ -49,10 +49,10 @@ export function recipeRows(recipe: Recipe, method: MethodInfo | undefined, model
   const left: [string, string][] = [["method", recipe.method], ...[...front, ...changed].map(([name, spec]): [string, string] => [spec.label, value(name)])];
   const right: [string, string][] = [
     ["base", hash(recipe.base)],
-      ...recipe.models.map((m, i): [string, string] => [recipe.models.length > 1 ? `fine-tuned ${i + 1}` : "fine-tuned", hash(m)]),
-      ...(shape && shape.calibration.tested > 0 ? ([["calibration", `${shape.calibration.mode}, ${count(shape.calibration.moved)} of ${count(shape.calibration.tested)} moved`]] as [string, string][]) : []),
-      ...(recipe.tokens ? ([["inputs", `${recipe.tokens.length} given sequences`]] as [string, string][]) : []),
-      ["recipe", shortHash(plan?.recipeHash)],
+    ...recipe.models.map((m, i): [string, string] => [recipe.models.length > 1 ? `fine-tuned ${i + 1}` : "fine-tuned", hash(m)]),
+    ...(shape && shape.calibration.tested > 0 ? ([["calibration", `${shape.calibration.mode}, ${count(shape.calibration.moved)} of ${count(shape.calibration.tested)} moved`]] as [string, string][]) : []),
+    ...(recipe.tokens ? ([["inputs", `${recipe.tokens.length} given sequences`]] as [string, string][]) : []),
+    ["recipe", shortHash(plan?.recipeHash)],
   ];
   // Two columns of like height: options that do not fit at the left head the right one.
   const half = Math.ceil((left.length + right.length) / 2);

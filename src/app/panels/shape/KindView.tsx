@@ -58,8 +58,8 @@ function TensorTable({ tensors, name, layers }: { tensors: TensorRow[]; name: st
   const { layer } = useLayerCursor();
   const [only, setOnly] = useState(false);
   const shown = only ? tensors.filter((t) => t.layer === layer) : tensors;
-  // The kind is the end of the name; the file has it as a column of its own.
-  const columns = useMemo(() => TENSOR_COLUMNS.filter((c) => c.id !== "kind" && (c.text || tensors.some((t) => c.value(t) !== undefined))), [tensors]);
+  // Kind and layer are parts of the name; the file has them as columns of their own.
+  const columns = useMemo(() => TENSOR_COLUMNS.filter((c) => c.id !== "kind" && c.id !== "layer" && (c.text || tensors.some((t) => c.value(t) !== undefined))), [tensors]);
   return (
     <section className="panel" aria-label="Every tensor">
       <div className="ph">
@@ -75,7 +75,7 @@ function TensorTable({ tensors, name, layers }: { tensors: TensorRow[]; name: st
           <button type="button" className="btn s ghost" disabled={tensors.length === 0} onClick={() => saveText(`${name}-tensors.csv`, toCsv(TENSOR_COLUMNS, tensors))}><Icon name="download" small />CSV</button>
         </span>
       </div>
-      <TableTwin columns={columns} rows={shown} rowKey={tensorKey} layerOf={only ? () => undefined : tensorLayer} label="Rows of the tensors" height={260} follow={!only} />
+      <TableTwin columns={columns} rows={shown} rowKey={tensorKey} layerOf={only ? () => undefined : tensorLayer} label="Rows of the tensors" fine height={260} follow={!only} />
     </section>
   );
 }

@@ -16,7 +16,7 @@ export function ProgressBlock({ progress, label, reading, onCancel, stripUnit }:
   return (
     <section className="panel" aria-label={label}>
       <div className="pb stack gap-4" style={{ paddingTop: 14 }}>
-        <div className="row top between">
+        <div className="row top between progress-head">
           <div className="stats">
             <Stat name="done" value={`${done}%`} />
             <Stat name="left" value={left.about} note={left.range.replace(/ .*/, "")} />
