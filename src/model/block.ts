@@ -11,6 +11,7 @@ import { expectedTensors } from "./architectures";
 import type { ModelConfig } from "./config";
 import type { GradientBatch, GradientVisitor } from "./gradients";
 import type { Pace } from "./pace";
+import { BufferScope } from "./scope";
 import { loadVector, loadWeight, releaseWeight } from "./weights";
 
 export type LinearRole = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
@@ -101,9 +102,8 @@ interface Activations {
   act: GPUBuffer;
 }
 
-/** One block on one batch: the buffers in use, and the steps that forward and backward share. */
-class BlockRun {
-  private readonly held = new Set<GPUBuffer>();
+/** One block on one batch: its buffers, and the steps that forward and backward share. */
+class BlockRun extends BufferScope {
   readonly attention: AttentionShape;
 
   constructor(
@@ -111,29 +111,14 @@ class BlockRun {
     readonly block: BlockWeights,
     readonly batch: BlockBatch,
   ) {
+    super(context.gpu);
     const { heads: H, kvHeads: KV, headDim: D, slidingWindow } = context.config;
     this.attention = { rows: batch.rows, H, KV, D, longest: batch.longest, window: slidingWindow[block.layer] ?? 0, spans: batch.spans };
   }
 
-  alloc(floatsPerRow: number, label: string): GPUBuffer {
-    const buffer = this.context.gpu.alloc(4 * this.batch.rows * floatsPerRow, label);
-    this.held.add(buffer);
-    return buffer;
-  }
-
-  /** Gives buffers back: later commands may reuse them, those already encoded are not disturbed. */
-  free(...buffers: (GPUBuffer | undefined)[]): void {
-    for (const buffer of buffers) if (buffer && this.held.delete(buffer)) this.context.gpu.release(buffer);
-  }
-
-  /** Takes a buffer out of the run's care and hands it to the caller. */
-  keep(buffer: GPUBuffer): GPUBuffer {
-    this.held.delete(buffer);
-    return buffer;
-  }
-
-  end(): void {
-    this.free(...this.held);
+  /** f32 [rows, floatsPerRow] */
+  rows(floatsPerRow: number, label: string): GPUBuffer {
+    return this.alloc(4 * this.batch.rows * floatsPerRow, label);
   }
 
   linear(role: LinearRole): Linear {
@@ -148,7 +133,7 @@ class BlockRun {
   async apply(role: LinearRole, x: GPUBuffer): Promise<GPUBuffer> {
     const { weight, bias } = this.linear(role);
     await this.context.onLinearInput?.(weight.name, x, weight.cols, this.batch);
-    const y = this.alloc(weight.rows, role);
+    const y = this.rows(weight.rows, role);
     linearForward(this.context.gpu, { x, weight, bias, y, M: this.batch.rows });
     await this.context.pace.after(this.cost(weight));
     return y;
@@ -167,8 +152,8 @@ class BlockRun {
 
   /** RMSNorm over `perToken` vectors of each row. */
   normalise(role: NormRole, x: GPUBuffer, C: number, perToken = 1): { y: GPUBuffer; rstd: GPUBuffer } {
-    const y = this.alloc(C * perToken, role);
-    const rstd = this.alloc(perToken, `${role} rstd`);
+    const y = this.rows(C * perToken, role);
+    const rstd = this.rows(perToken, `${role} rstd`);
     this.context.gpu.run(rmsnorm, { x, weight: this.block.norms.get(role)!.gain, y, rstd }, { N: this.batch.rows * perToken, C, eps: this.context.config.rmsEps });
     return { y, rstd };
   }
@@ -200,7 +185,7 @@ class BlockRun {
     const k = kNormed?.y ?? kRaw;
     this.rotate(q, H, 1);
     this.rotate(k, KV, 1);
-    const mixed = this.alloc(H * D, "attention output");
+    const mixed = this.rows(H * D, "attention output");
     attentionForward(gpu, { q, k, v, y: mixed }, this.attention);
     await this.context.pace.after(4 * this.batch.rows * this.batch.longest * H * D);
     const middle = await this.apply("o_proj", mixed);
@@ -208,7 +193,7 @@ class BlockRun {
     const second = this.normalise("post_attention_layernorm", middle, C);
     const gate = await this.apply("gate_proj", second.y);
     const up = await this.apply("up_proj", second.y);
-    const act = this.alloc(F, "activation");
+    const act = this.rows(F, "activation");
     gpu.run(siluMul, { g: gate, u: up, y: act }, { count: this.batch.rows * F });
     return {
       norm1: first.y, rstd1: first.rstd, q, k, v, mixed, middle, norm2: second.y, rstd2: second.rstd, gate, up, act,
@@ -227,7 +212,7 @@ export async function blockForward(context: BlockContext, block: BlockWeights, b
     const { act, middle } = await run.activations(x);
     const y = await run.apply("down_proj", act);
     context.gpu.run(add, { x: middle, y }, { count: batch.rows * context.config.hidden });
-    return run.keep(y);
+    return run.hand(y);
   } finally {
     run.end();
   }
@@ -245,24 +230,24 @@ export async function blockBackward(context: BlockContext, block: BlockWeights, 
   try {
     const a = await run.activations(x);
 
-    const dact = run.alloc(F, "dact");
+    const dact = run.rows(F, "dact");
     await run.reverse("down_proj", a.act, gradient, dact, false, visitor);
-    const dgate = run.alloc(F, "dgate");
-    const dup = run.alloc(F, "dup");
+    const dgate = run.rows(F, "dgate");
+    const dup = run.rows(F, "dup");
     gpu.run(siluMulBackward, { g: a.gate, u: a.up, dy: dact, dg: dgate, du: dup }, { count: batch.rows * F });
     run.free(a.act, a.gate, a.up, dact);
-    const dnorm = run.alloc(C, "dnorm");
+    const dnorm = run.rows(C, "dnorm");
     await run.reverse("gate_proj", a.norm2, dgate, dnorm, false, visitor);
     await run.reverse("up_proj", a.norm2, dup, dnorm, true, visitor);
     run.free(dgate, dup, a.norm2);
     await run.reverseNorm("post_attention_layernorm", { x: a.middle, rstd: a.rstd2, dy: dnorm, dx: gradient }, C, 1, true, visitor);
     run.free(a.middle, a.rstd2);
 
-    const dmixed = run.alloc(H * D, "dmixed");
+    const dmixed = run.rows(H * D, "dmixed");
     await run.reverse("o_proj", a.mixed, gradient, dmixed, false, visitor);
-    let dq = run.alloc(H * D, "dq");
-    let dk = run.alloc(KV * D, "dk");
-    const dv = run.alloc(KV * D, "dv");
+    let dq = run.rows(H * D, "dq");
+    let dk = run.rows(KV * D, "dk");
+    const dv = run.rows(KV * D, "dv");
     attentionBackward(gpu, { q: a.q, k: a.k, v: a.v, y: a.mixed, dy: dmixed, dq, dk, dv }, run.attention);
     await context.pace.after(10 * batch.rows * batch.longest * H * D);
     run.free(dmixed, a.mixed, a.q, a.k, a.v);
@@ -272,7 +257,7 @@ export async function blockBackward(context: BlockContext, block: BlockWeights, 
     await run.reverse("v_proj", a.norm1, dv, dnorm, false, visitor);
     run.free(dv);
     if (a.kRaw && a.kRstd) {
-      const raw = run.alloc(KV * D, "dk before its norm");
+      const raw = run.rows(KV * D, "dk before its norm");
       await run.reverseNorm("k_norm", { x: a.kRaw, rstd: a.kRstd, dy: dk, dx: raw }, D, KV, false, visitor);
       run.free(dk);
       dk = raw;
@@ -280,7 +265,7 @@ export async function blockBackward(context: BlockContext, block: BlockWeights, 
     await run.reverse("k_proj", a.norm1, dk, dnorm, true, visitor);
     run.free(dk);
     if (a.qRaw && a.qRstd) {
-      const raw = run.alloc(H * D, "dq before its norm");
+      const raw = run.rows(H * D, "dq before its norm");
       await run.reverseNorm("q_norm", { x: a.qRaw, rstd: a.qRstd, dy: dq, dx: raw }, D, H, false, visitor);
       run.free(dq);
       dq = raw;

@@ -3,6 +3,8 @@ import { bytesPerElement, isFloatDtype, type FloatDtype, type TensorInfo, type T
 import { toFloat32 } from "../formats/dtypes";
 import { MAX_BINDING_BYTES, type Gpu } from "../gpu/gpu";
 import { rowPanels, type Weight, type WeightPanel } from "../gpu/weight";
+import { expectedTensors } from "./architectures";
+import type { ModelConfig } from "./config";
 
 /** Reads and uploads go in pieces of this size; also how long a cancel may wait for a read. */
 export const PIECE_BYTES = 64 * 1024 * 1024;
@@ -29,6 +31,17 @@ export function floatTensor(source: TensorSource, name: string): TensorInfo & { 
   if (!isFloatDtype(info.dtype))
     throw new StudioError("bad-file", `Loading "${name}": the dtype is ${info.dtype}, expected F32, F16 or BF16. Use an unquantised copy of the model.`, { title: "A dtype that cannot be computed with", where: name, found: info.dtype, expected: "F32, F16 or BF16" });
   return info as TensorInfo & { dtype: FloatDtype };
+}
+
+/** Throws "bad-file" or "shape-mismatch" unless every tensor of the configuration is there with its shape and a float dtype. */
+export function checkTensors(source: TensorSource, config: ModelConfig): void {
+  for (const { name, shape } of expectedTensors(config)) {
+    const found = floatTensor(source, name).shape;
+    if (found.length === shape.length && found.every((d, i) => d === shape[i])) continue;
+    throw new StudioError("shape-mismatch", `Loading the model: tensor "${name}" is [${found.join(", ")}], and config.json asks for [${shape.join(", ")}]. Use the config.json that belongs to these weights.`, {
+      title: "Weights and config.json disagree", where: name, found: `[${found.join(", ")}]`, expected: `[${shape.join(", ")}]`,
+    });
+  }
 }
 
 /** [rows, cols] of a matrix; a vector is one row. Throws "shape-mismatch" for more dimensions. */

@@ -18,7 +18,7 @@ export const attentionScores = defineKernel({
   outputs: ["p"],
   params: { ...shape, scale: "f32", group0: "u32" },
   workgroups: ({ rows, heads }) => rows * heads,
-  cost: products,
+  cost: (params) => products(params),
 });
 
 export const attentionScoresBackward = defineKernel({
@@ -29,7 +29,7 @@ export const attentionScoresBackward = defineKernel({
   outputs: ["p"],
   params: { ...shape, scale: "f32", group0: "u32" },
   workgroups: ({ rows, heads }) => rows * heads,
-  cost: products,
+  cost: (params) => products(params),
 });
 
 export const attentionMix = defineKernel({
@@ -39,7 +39,7 @@ export const attentionMix = defineKernel({
   outputs: ["y"],
   params: { ...shape, group0: "u32" },
   workgroups: ({ rows, heads, D }) => Math.ceil((rows * heads * D) / 64),
-  cost: products,
+  cost: (params) => products(params),
 });
 
 export const attentionMixBackward = defineKernel({
@@ -49,7 +49,7 @@ export const attentionMixBackward = defineKernel({
   outputs: ["dv"],
   params: { ...shape, group0: "u32" },
   workgroups: ({ rows, KV, D }) => Math.ceil((rows * KV * D) / 64),
-  cost: products,
+  cost: (params) => products(params),
 });
 
 /** Sizes of one attention call over the rows of a batch. */
