@@ -1,0 +1,121 @@
+import type { Params } from "../core/params";
+import type { Recipe } from "../core/recipe";
+import { modelWeights, type MergeMethod } from "../merge/methods";
+import { alphasOf, meansOf, type Alphas } from "./shapeAlphas";
+import { calibrate, type Calibration } from "./shapeCalibration";
+import { shapeSentence } from "./shapeSentence";
+import type { ExpertShape, LayerRow, Shape, ShapeInfo, TensorRow, TensorStats } from "./types";
+
+/** 1 - sigmoid(-1): the largest alpha that adaptive theta can give (METHODS 8.2.2). */
+export const MAX_ADAPTIVE_ALPHA = 1 / (1 + Math.exp(-1));
+
+/**
+ * Every number per layer and per tensor that follows from the sums of a pass and the options, in float64 and without the GPU.
+ * `stats` holds one entry per output tensor; what is unknown stays undefined here too. `params` are resolved.
+ * The TensorRow's alpha is the coefficient that the merge applies. Throws "bad-recipe" for weights that the method cannot use.
+ */
+export function computeShape(recipe: Pick<Recipe, "models">, params: Params, method: MergeMethod, stats: readonly TensorStats[], info: ShapeInfo): Shape {
+  const weights = modelWeights(recipe);
+  const fixed = method.coefficients?.(params, weights);
+  const warnings = [...(info.warnings ?? []), ...(method.advise?.(params, weights) ?? [])];
+  const calibration: Calibration = { byTensor: new Map(), tested: 0, moved: 0 };
+  const experts = recipe.models.map((model, k): ExpertShape => {
+    const alphas = fixed ? undefined : alphasOf(stats, k, params);
+    const applied = (tensor: TensorStats) => (fixed ? fixed[k] : appliedAlpha(alphas!, tensor, params));
+    // With several models the norm of the result has cross terms that no pass has measured.
+    if (alphas && recipe.models.length === 1) Object.assign(calibration, calibrate(stats, applied, params));
+    if (alphas) warnings.push(...alphaWarnings(alphas, recipe.models.length > 1 ? model.name : undefined, params));
+    warnings.push(...trimWarnings(stats, k));
+    const rows = stats.map((tensor) => tensorRow(tensor, k, applied(tensor), calibration));
+    return {
+      name: model.name,
+      layers: layerRows(stats, k, params, alphas, fixed?.[k]),
+      tensors: rows,
+      outsideAlpha: alphas ? scaled(alphas.outside, params) : fixed![k],
+      reachable: alphas && params.theta === "adaptive" ? [0.5, MAX_ADAPTIVE_ALPHA] : undefined,
+      theta: alphas?.map?.theta,
+      median: alphas?.map && !Number.isNaN(alphas.map.median) ? alphas.map.median : undefined,
+    };
+  });
+  return {
+    experts,
+    sentence: shapeSentence(method, experts, weights.length),
+    calibration: { mode: typeof params.calib === "string" && recipe.models.length === 1 ? params.calib : "off", tested: calibration.tested, moved: calibration.moved },
+    complete: info.complete,
+    needsPass: info.needsPass,
+    warnings: [...new Set(warnings)],
+  };
+}
+
+const scaled = (alpha: number | undefined, params: Params): number | undefined => (alpha === undefined ? undefined : alpha * (params.scale as number));
+
+function appliedAlpha(alphas: Alphas, tensor: TensorStats, params: Params): number | undefined {
+  const alpha = scaled(alphas.tensor(tensor), params);
+  return alpha !== undefined && tensor.isGate && tensor.inBlock2d ? alpha * (params.gateFactor as number) : alpha;
+}
+
+function tensorRow(tensor: TensorStats, k: number, alpha: number | undefined, calibration: Calibration): TensorRow {
+  const expert = tensor.experts[k] ?? {};
+  const means = meansOf([tensor], k, "elements");
+  const tested = calibration.byTensor.get(tensor.name);
+  return {
+    name: tensor.name,
+    role: tensor.role,
+    layer: tensor.layer,
+    elements: tensor.elements,
+    fisherMean: means.fisher,
+    delta2Mean: means.delta2,
+    threshold: expert.threshold,
+    kept: expert.kept === undefined ? undefined : expert.kept / tensor.elements,
+    delta2ShareKept: expert.kept === undefined ? undefined : ratio(expert.delta2KeptSum, expert.delta2Sum),
+    alpha,
+    rho: tested?.rho,
+    calibrated: tested?.fired ?? false,
+  };
+}
+
+const ratio = (part: number | undefined, whole: number | undefined): number | undefined => (part === undefined || whole === undefined || whole === 0 ? undefined : part / whole);
+
+function layerRows(stats: readonly TensorStats[], k: number, params: Params, alphas: Alphas | undefined, fixed: number | undefined): LayerRow[] {
+  const numbers = [...new Set(stats.flatMap((t) => (t.layer === undefined ? [] : [t.layer])))].sort((a, b) => a - b);
+  return numbers.map((layer) => {
+    const inLayer = stats.filter((t) => t.layer === layer);
+    const row = alphas?.layers.find((l) => l.layer === layer);
+    const matrices = inLayer.filter((t) => t.inBlock2d);
+    const means = row?.means ?? meansOf(matrices.length > 0 ? matrices : inLayer, k, "elements");
+    const alpha = alphas ? scaled(row?.alpha, params) : fixed;
+    const gates = inLayer.filter((t) => t.isGate && t.inBlock2d);
+    const gateAlpha = gates.length === 0 ? undefined : alphas ? appliedAlpha(alphas, gates[0]!, params) : fixed;
+    const trimmed = inLayer.filter((t) => t.experts[k]?.kept !== undefined);
+    const total = (value: (t: TensorStats) => number | undefined) => trimmed.reduce<number | undefined>((sum, t) => (sum === undefined || value(t) === undefined ? undefined : sum + value(t)!), 0);
+    return {
+      layer,
+      alpha,
+      gateAlpha,
+      fisher: means.fisher,
+      delta2: means.delta2,
+      s: row?.s,
+      kept: trimmed.length === 0 ? undefined : ratio(total((t) => t.experts[k]!.kept), total((t) => t.elements)),
+      delta2ShareKept: trimmed.length === 0 ? undefined : ratio(total((t) => t.experts[k]!.delta2KeptSum), total((t) => t.experts[k]!.delta2Sum)),
+    };
+  });
+}
+
+function alphaWarnings(alphas: Alphas, name: string | undefined, params: Params): string[] {
+  const { map } = alphas;
+  if (!map || map.dropped.length === 0) return [];
+  const where = name === undefined ? "" : ` of "${name}"`;
+  if (params.alphaScope === "tensor") return [`${map.dropped.length} tensors${where} have no score, because their Fisher or their change is zero; they take the largest α.`];
+  const layers = map.dropped.map((i) => alphas.layers[i]!);
+  const numbers = layers.map((l) => l.layer).join(", ");
+  const reason = layers.every((l) => l.means.delta2 === 0) ? "did not change" : "have no score, because their Fisher or their change is zero";
+  return [`Layers ${numbers}${where} ${reason}; they are left out of the comparison and take the largest α.`];
+}
+
+/** A threshold of 0 keeps everything, also entries that no input used (METHODS A24). */
+function trimWarnings(stats: readonly TensorStats[], k: number): string[] {
+  const all = stats.filter((t) => t.experts[k]?.threshold === 0 && t.experts[k]?.kept === t.elements && t.elements > 1);
+  if (all.length === 0) return [];
+  const first = all[0]!;
+  return [`${all.length === 1 ? `"${first.name}" keeps` : `"${first.name}" and ${all.length - 1} more keep`} every entry: more than the trimmed share have a trim score of exactly 0, so the threshold is 0.`];
+}
