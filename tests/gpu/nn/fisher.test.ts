@@ -154,3 +154,27 @@ describe("fisherEmbedding", () => {
     expect(Array.from(await gpu.readFloats(out, 3))).toEqual([0, 0, 17]);
   });
 });
+
+test("cutting the work into many dispatches changes no bit", async () => {
+  const gpu = await testGpu();
+  const starts = startsOf(BATCHES.ragged!);
+  const T = starts.at(-1)!;
+  const [N, K] = [130, 67];
+  const x = hold(gpu.upload(randomFloats(16, T * K)));
+  const dy = hold(gpu.upload(randomFloats(17, T * N)));
+  const shared = { starts: hold(gpu.upload(starts)), sequences: starts.length - 1, accumulate: false };
+  const submitCost = gpu.submitCost;
+  const results: Float32Array[][] = [];
+  try {
+    for (const cost of [submitCost, 500]) {
+      gpu.submitCost = cost;
+      const [linear, bias] = [hold(gpu.alloc(N * K * 4)), hold(gpu.alloc(N * 4))];
+      fisherLinear(gpu, { ...shared, x, dy, N, K, row0: 0, rows: N, dyStride: N, dyColumn0: 0, out: linear });
+      fisherBias(gpu, { ...shared, dy, N, out: bias });
+      results.push([await gpu.readFloats(linear, N * K), await gpu.readFloats(bias, N)]);
+    }
+  } finally {
+    gpu.submitCost = submitCost;
+  }
+  expect(results[1]).toEqual(results[0]);
+});
