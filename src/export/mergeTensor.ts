@@ -53,7 +53,7 @@ export async function readSlice(sources: MergeSources, tensor: OutputTensor, wor
 }
 
 /** Masks of a slice from the cuts on |delta|; `taken` counts equal keys from slice to slice, per model. */
-function withCuts(work: TensorWork, slice: OpSlice, taken: { taken: number }[]): { op: TensorOp; slice: OpSlice } {
+export function withCuts(work: TensorWork, slice: OpSlice, taken: { taken: number }[]): { op: TensorOp; slice: OpSlice } {
   const { op, cuts } = work;
   if (!cuts || (op.kind !== "add" && op.kind !== "ties")) return { op, slice };
   const base = toFloat32(slice.base!.bytes, slice.base!.dtype);

@@ -66,10 +66,15 @@ export async function fisherPass(gpu: Gpu, pass: FisherPass): Promise<{ losses: 
 /** What the pass does with the keys of a tensor. */
 type Mode = { kind: "trim"; cuts: Cut[] | undefined } | { kind: "count"; selects: RankSelect[] };
 
-const trims = (role: TensorRole, trim: TrimOptions | undefined): trim is TrimOptions => trim !== undefined && (role.inBlock2d || (trim.vectors && (role.isNorm || role.isBias) && role.layer !== undefined));
+/** Which entries share a threshold with those of this tensor; undefined: it is not trimmed. A vector always has its own. */
+function scopeOf(role: TensorRole, trim: TrimOptions | undefined): TrimOptions["scope"] | undefined {
+  if (!trim) return undefined;
+  if (role.inBlock2d) return trim.scope;
+  return trim.vectors && (role.isNorm || role.isBias) && role.layer !== undefined ? "tensor" : undefined;
+}
 
 async function modelCuts(gpu: Gpu, pass: FisherPass, trim: TrimOptions): Promise<Cut[]> {
-  const n = pass.outputs.reduce((sum, o) => sum + (trims(o.role, trim) ? o.elements : 0), 0);
+  const n = pass.outputs.reduce((sum, o) => sum + (scopeOf(o.role, trim) === "model" ? o.elements : 0), 0);
   const rule = keepRule(n, trim.rule, trim.share);
   const rank = rankOf(rule, n);
   if (rank === undefined) return pass.experts.map(() => cutWithoutRank(rule));
@@ -128,7 +133,8 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
   const onTensor = async (tensor: FisherTensor): Promise<void> => {
     throwIfCancelled(signal);
     for (const output of byName.get(tensor.name) ?? []) {
-      if (mode.kind === "count" && !trims(output.role, trim)) continue;
+      const scope = scopeOf(output.role, trim);
+      if (mode.kind === "count" && scope !== "model") continue;
       const known = partial.get(output.name);
       const stats: TensorStats = known ?? { ...output.role, name: output.name, shape: output.shape, elements: output.elements, fisherSum: 0, base2Sum: 0, experts: experts.map(() => ({ delta2Sum: 0, jointSum: 0 })) };
       partial.set(output.name, stats);
@@ -148,11 +154,11 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
           if (mode.kind === "count") {
             for (const panel of keys) mode.selects[expert]!.add(await gpu.readFloats(panel.keys, panel.elements));
             releaseKeys(gpu, keys);
-          } else if (!output.role.inBlock2d && !trims(output.role, trim)) releaseKeys(gpu, keys);
-          else if (!trims(output.role, trim)) await finishTrim(entry, undefined, tensor.cols);
-          else if (trim.scope === "block") waiting.push(entry);
-          else if (trim.scope === "model") await finishTrim(entry, { cut: mode.cuts![expert]!, dropZero: trim.dropZero, state: taken[expert]! }, tensor.cols);
-          else await finishTrim(entry, { rule: keepRule(output.elements, trim.rule, trim.share), dropZero: trim.dropZero }, tensor.cols);
+          } else if (!output.role.inBlock2d && !scope) releaseKeys(gpu, keys);
+          else if (!scope) await finishTrim(entry, undefined, tensor.cols);
+          else if (scope === "block") waiting.push(entry);
+          else if (scope === "model") await finishTrim(entry, { cut: mode.cuts![expert]!, dropZero: trim!.dropZero, state: taken[expert]! }, tensor.cols);
+          else await finishTrim(entry, { rule: keepRule(output.elements, trim!.rule, trim!.share), dropZero: trim!.dropZero }, tensor.cols);
         }
         if (pass.onFisher && mode.kind === "trim" && output.baseName === tensor.name)
           for (const panel of tensor.panels) {

@@ -5,6 +5,8 @@ import type { TensorRole } from "../model/roles";
 export interface ExpertStats {
   /** sum delta^2. */
   delta2Sum: number;
+  /** sum F of this model's own pass, when the Fisher is taken at the fine-tuned models. */
+  fisherSum?: number | undefined;
   /** sum F delta^2. */
   jointSum?: number | undefined;
   /** Smallest kept key, in units of F |delta| (or |delta|); absent where nothing is trimmed. */

@@ -1,0 +1,208 @@
+import { mkdir, readFile, rm, writeFile, open as openFile } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { StudioError, toStudioError } from "../core/errors";
+import type { OnProgress } from "../core/progress";
+import type { ParamValue, Recipe, Reconciliation } from "../core/recipe";
+import type { Checkpoint, FloatDtype } from "../core/tensors";
+import { openCheckpoint } from "../formats/checkpoint";
+import { parseRecipe } from "../export/recipeFile";
+import { createEngine } from "../engine/engine";
+import type { RandomFile } from "../engine/fisherFile";
+import { memoryKeyValue } from "../store/keyValue";
+import { hashWeights } from "../store/hash";
+import { parseArgs, parseSettings } from "./args";
+import { diskOutput, readFolder } from "./nodeFiles";
+import { nodeGpu } from "./nodeGpu";
+import { buildReport } from "./report";
+import type { Library } from "../store/library";
+import type { ModelFacts } from "../engine/api";
+
+const USAGE = `npm run merge -- --base DIR --model DIR [--model DIR]... --method ID --out DIR
+  --weight N          weight of the model before it, for methods that have one
+  --set key=value     a setting of the method, or tied, context, tokenizer, chatTemplate, generationConfig, clashRows
+  --dtype T           float32, bfloat16 or float16; the base's when absent
+  --max-shard-bytes N size limit of a file, 5000000000 when absent
+  --tokens FILE       JSON list of lists of token ids in place of random ones
+  --recipe FILE       a recipe.json in place of --method, --set, --weight, --dtype and --tokens
+  --report FILE       numbers per tensor and layer, losses, timings, as JSON
+  --fisher FILE       keep the element-wise Fisher as safetensors
+  --quiet             no progress lines`;
+
+const FLAGS = {
+  base: { value: true }, model: { value: true, repeat: true }, weight: { value: true, repeat: true }, method: { value: true }, out: { value: true },
+  dtype: { value: true }, "max-shard-bytes": { value: true }, set: { value: true, repeat: true }, tokens: { value: true }, recipe: { value: true },
+  report: { value: true }, fisher: { value: true }, quiet: {}, help: {},
+};
+const DTYPES: Record<string, FloatDtype> = { float32: "F32", bfloat16: "BF16", float16: "F16", F32: "F32", BF16: "BF16", F16: "F16" };
+const CHOICES: (keyof Reconciliation)[] = ["tied", "context", "tokenizer", "chatTemplate", "generationConfig", "clashRows"];
+
+const bad = (sentence: string): StudioError => new StudioError("bad-request", sentence);
+
+/** Models on disk, by their path: what the library is in a terminal. Nothing is copied. */
+function diskLibrary(): { library: Library<ModelFacts>; hashes: Map<string, string> } {
+  const opened = new Map<string, Promise<Checkpoint>>();
+  const hashes = new Map<string, string>();
+  const no = async (): Promise<never> => Promise.reject(bad("Models are read in place in a terminal."));
+  return {
+    hashes,
+    library: {
+      list: async () => [],
+      get: (path) => {
+        let checkpoint = opened.get(path);
+        if (!checkpoint) opened.set(path, (checkpoint = readFolder(path).then(({ name, files }) => openCheckpoint(name, files))));
+        return checkpoint;
+      },
+      ingest: no, remove: no, persist: async () => false,
+      storage: async () => ({ usedBytes: 0, freeBytes: undefined, persistent: true }),
+    },
+  };
+}
+
+/** Reads a small JSON file; throws "bad-request" naming it. */
+async function readText(path: string, what: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new StudioError("bad-request", `Reading ${what} ${path}: the file does not exist or cannot be read.`, { where: path }, { cause });
+  }
+}
+
+async function readTokens(path: string): Promise<number[][]> {
+  const text = await readText(path, "the token ids");
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new StudioError("bad-request", `Reading the token ids ${path}: it is no valid JSON (${(cause as Error).message}). Expected a list of lists of token ids.`, { where: path }, { cause });
+  }
+  if (!Array.isArray(value) || value.length === 0 || !value.every((row) => Array.isArray(row) && row.length >= 2 && row.every((id) => Number.isSafeInteger(id) && id >= 0)))
+    throw bad(`Reading the token ids ${path}: expected a JSON list of lists of at least 2 token ids each.`);
+  return value as number[][];
+}
+
+function progressLines(): OnProgress {
+  let last = 0;
+  let phase = "";
+  return (progress) => {
+    const now = progress.phases.find((p) => p.state === "now");
+    if (!now || (now.label === phase && performance.now() - last < 2000)) return;
+    phase = now.label;
+    last = performance.now();
+    const left = progress.secondsLeft ? `, about ${Math.round(progress.secondsLeft[0])} to ${Math.round(progress.secondsLeft[1])} s left` : "";
+    process.stderr.write(`${String(Math.round(progress.fraction * 100)).padStart(3)} %  ${now.label}${now.count ? ` · ${now.count}` : ""}${left}\n`);
+  };
+}
+
+async function randomFile(path: string, size: number): Promise<RandomFile> {
+  const partial = `${path}.partial`;
+  const handle = await openFile(partial, "w");
+  await handle.truncate(size);
+  return {
+    writeAt: async (offset, bytes) => void (await handle.write(bytes, 0, bytes.byteLength, offset)),
+    close: async () => {
+      await handle.close();
+      const { rename } = await import("node:fs/promises");
+      await rename(partial, path);
+    },
+    discard: async () => {
+      await handle.close().catch(() => undefined);
+      await rm(partial, { force: true });
+    },
+  };
+}
+
+async function merge(args: string[], cwd: string): Promise<void> {
+  const flags = parseArgs(args, FLAGS);
+  if (flags.help) {
+    console.log(USAGE);
+    return;
+  }
+  const path = (name: "base" | "out" | "tokens" | "recipe" | "report" | "fisher"): string | undefined => flags[name] && resolve(cwd, flags[name][0]!);
+  const base = path("base");
+  const out = path("out");
+  const models = (flags.model ?? []).map((m) => resolve(cwd, m));
+  if (!base || models.length === 0 || !out) throw bad(`The arguments --base, --model and --out are needed.\n${USAGE}`);
+  const recipePath = path("recipe");
+  if (recipePath) for (const name of ["method", "set", "weight", "dtype", "tokens", "max-shard-bytes"] as const) if (flags[name]) throw bad(`--${name} and --recipe were both given; the recipe already says it. Leave one out.`);
+  if (!recipePath && !flags.method) throw bad(`The argument --method is needed (or --recipe).\n${USAGE}`);
+
+  const output = await diskOutput(out);
+  const fisherPath = path("fisher");
+  try {
+    const gpu = await nodeGpu();
+    const { library } = diskLibrary();
+    const engine = createEngine({
+      gpu, library, passes: memoryKeyValue(),
+      openOutput: async () => output,
+      ...(fisherPath ? { fisherFile: (_: string, size: number) => randomFile(fisherPath, size) } : {}),
+    });
+    const onProgress = flags.quiet ? () => undefined : progressLines();
+    const recipe = recipePath ? await fromFile(recipePath, base, models) : await fromFlags(engine, flags, base, models);
+    if (fisherPath) recipe.params.keepFisher = true;
+    recipe.output.name = recipePath ? recipe.output.name : basename(out);
+    for (const ref of [recipe.base, ...recipe.models]) {
+      const hash = await hashWeights((await library.get(ref.id!)).files);
+      if (recipePath && ref.hash && ref.hash !== hash) throw new StudioError("bad-recipe", `The recipe was made with another "${ref.name}": its weights have the hash ${ref.hash}, those in ${ref.id} have ${hash}. Give the folder that the recipe was made with.`);
+      ref.hash = hash;
+    }
+    const reportPath = path("report");
+    let measured;
+    if ((await engine.shape(recipe)).needsPass || reportPath) measured = await engine.measure("merge", recipe, onProgress, () => undefined);
+    const result = await engine.exportModel("merge", recipe, { kind: "stage", name: recipe.output.name }, onProgress);
+    const failed = result.checks.filter((c) => c.verdict === "fail");
+    if (reportPath) {
+      await mkdir(dirname(reportPath), { recursive: true });
+      await writeFile(reportPath, `${JSON.stringify(buildReport(recipe, await engine.shape(recipe), measured, result, await engine.gpu()), null, 2)}\n`);
+    }
+    for (const check of result.checks) console.log(`${check.verdict === "pass" ? "ok  " : "FAIL"}  ${check.label}: ${check.found}`);
+    if (failed.length > 0) throw new StudioError("internal", `The merged model was written to ${out}, but ${failed.length} of ${result.checks.length} checks failed: ${failed.map((c) => c.label).join(", ")}. Do not use it; merge again.`);
+    console.log(`${result.files.length} files, ${result.totalBytes.toLocaleString("en-US")} bytes in ${out} (${(result.elapsedMs / 1000).toFixed(1)} s, recipe ${result.recipeHash})`);
+  } catch (error) {
+    await output.discard().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function fromFile(file: string, base: string, models: string[]): Promise<Recipe> {
+  const recipe = parseRecipe(await readText(file, "the recipe"));
+  if (recipe.models.length !== models.length) throw bad(`The recipe names ${recipe.models.length} fine-tuned models, but --model was given ${models.length} times.`);
+  recipe.base.id = base;
+  recipe.models.forEach((ref, i) => (ref.id = models[i]!));
+  return recipe;
+}
+
+async function fromFlags(engine: ReturnType<typeof createEngine>, flags: Record<string, string[]>, base: string, models: string[]): Promise<Recipe> {
+  const recipe = await engine.defaultRecipe(flags.method![0]!, base, models);
+  const settings = parseSettings(flags.set ?? []);
+  for (const key of CHOICES) {
+    if (settings[key] === undefined) continue;
+    (recipe.reconciliation as unknown as Record<string, ParamValue>)[key] = settings[key];
+    delete settings[key];
+  }
+  Object.assign(recipe.params, settings);
+  if (flags.dtype) {
+    const dtype = DTYPES[flags.dtype[0]!];
+    if (!dtype) throw bad(`--dtype ${flags.dtype[0]}: expected float32, bfloat16 or float16.`);
+    recipe.output.dtype = dtype;
+  }
+  if (flags["max-shard-bytes"]) recipe.output.maxShardBytes = Number(flags["max-shard-bytes"][0]);
+  for (const [i, text] of (flags.weight ?? []).entries()) {
+    const weight = Number(text);
+    if (!Number.isFinite(weight) || !recipe.models[i]) throw bad(`--weight ${text}: expected a number, at most one for each --model.`);
+    recipe.models[i].weight = weight;
+  }
+  if (flags.tokens) recipe.tokens = await readTokens(resolve(process.env.INIT_CWD ?? process.cwd(), flags.tokens[0]!));
+  return recipe;
+}
+
+/** Runs the command; returns the exit code. Relative paths are taken from the directory the command was called in. */
+export async function main(args: string[]): Promise<number> {
+  try {
+    await merge(args, process.env.INIT_CWD ?? process.cwd());
+    return 0;
+  } catch (error) {
+    const fault = toStudioError(error);
+    console.error(fault.code === "internal" && fault.cause instanceof Error ? (fault.cause.stack ?? fault.message) : fault.message);
+    return 1;
+  }
+}

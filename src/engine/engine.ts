@@ -1,0 +1,228 @@
+import { StudioError, throwIfCancelled } from "../core/errors";
+import type { OutputFolder } from "../core/files";
+import { ProgressMeter } from "../core/progress";
+import type { Recipe } from "../core/recipe";
+import type { Checkpoint } from "../core/tensors";
+import { computeShape } from "../analysis/shape";
+import { preflight } from "../analysis/preflight";
+import type { TensorStats } from "../fisher/types";
+import { Gpu } from "../gpu/gpu";
+import { adapterFacts, noAdapter } from "../gpu/info";
+import { METHODS, methodInfo, methodOf, passKey, resolveParams } from "../merge/methods";
+import { parseModelConfig } from "../model/config";
+import type { KeyValue } from "../store/keyValue";
+import type { Library } from "../store/library";
+import type { EngineApi, ExportTarget, GpuInfo, MeasureReport, ModelFacts, Shape } from "./api";
+import { counted, openRecipe, type RecipeContext } from "./context";
+import { exportFiles, planFiles } from "./exporting";
+import { fisherWriter, type RandomFile } from "./fisherFile";
+import { Jobs } from "./jobs";
+import { changePassBytes, passRounds, passWork, runChangePass, runFisherPass } from "./passes";
+import { PassStore, type StoredPass } from "./passStore";
+import type { Measured } from "./work";
+
+/** What the engine is handed; it reaches for nothing itself. */
+export interface EngineEnv {
+  gpu: GPU | undefined;
+  library: Library<ModelFacts>;
+  /** Where finished passes are kept. */
+  passes: KeyValue;
+  openOutput(target: ExportTarget): Promise<OutputFolder & { stagedFile?(path: string): Promise<File>; readonly archive?: string }>;
+  /** A file for the element-wise Fisher, when the recipe asks to keep it. */
+  fisherFile?(key: string, size: number): Promise<RandomFile>;
+  readFisherFile?(key: string): Promise<File | undefined>;
+  /** Elements per merge slice; only tests change it. */
+  sliceElements?: number;
+}
+
+/** The engine: the same object in a worker of the tab, in a terminal and in tests. */
+export function createEngine(env: EngineEnv): EngineApi {
+  const jobs = new Jobs();
+  const passes = new PassStore(env.passes);
+  const stages = new Map<string, Awaited<ReturnType<EngineEnv["openOutput"]>>>();
+  let device: Promise<Gpu> | undefined;
+
+  /** The device, made when first needed, and made again after it was lost. */
+  const openGpu = (): Promise<Gpu> => {
+    device ??= Gpu.create(env.gpu).then((gpu) => {
+      void gpu.device.lost.then(() => (device = undefined));
+      return gpu;
+    });
+    device.catch(() => (device = undefined));
+    return device;
+  };
+  const gpuFacts = async (): Promise<GpuInfo> => {
+    if (!env.gpu) return noAdapter("This browser does not offer WebGPU. Use a current Chrome, Edge, Safari or Firefox, or turn it on in the browser's settings.");
+    const adapter = await env.gpu.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
+    return adapter ? adapterFacts(adapter) : noAdapter("WebGPU is there, but no adapter answers. Update the graphics driver, or start the browser with --enable-unsafe-webgpu.");
+  };
+
+  const withHashes = async (recipe: Recipe): Promise<Recipe> => {
+    const stored = new Map((await env.library.list()).map((m) => [m.id, m]));
+    const fill = (ref: Recipe["base"]): Recipe["base"] => {
+      const hash = (ref.id === undefined ? undefined : stored.get(ref.id)?.hash) ?? ref.hash;
+      return hash ? { ...ref, hash } : ref;
+    };
+    return { ...recipe, base: fill(recipe.base), models: recipe.models.map(fill) };
+  };
+  const open = async (recipe: Recipe): Promise<RecipeContext> => openRecipe(await withHashes(recipe), (id) => env.library.get(id));
+  const keyOf = async (context: Pick<RecipeContext, "method" | "params" | "recipe">): Promise<string> => {
+    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(passKey(context.method, context.params, context.recipe)));
+    return Array.from(new Uint8Array(digest).slice(0, 12), (b) => b.toString(16).padStart(2, "0")).join("");
+  };
+
+  /** Whether a merge needs the numbers of a pass, or only the charts would. */
+  const needsPass = ({ method, params, outputs, parameters }: RecipeContext): boolean => method.needs.fisher || outputs.some((o) => method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters) !== undefined);
+
+  const shapeOf = (context: RecipeContext, stats: readonly TensorStats[], state: { complete: boolean; needsPass: boolean; warnings?: readonly string[] }): Shape => {
+    const known = new Map(stats.map((s) => [s.name, s]));
+    const all = context.outputs.map((o): TensorStats => known.get(o.name) ?? { ...o.role, name: o.name, shape: o.shape, elements: o.elements, experts: context.experts.map(() => ({}) as TensorStats["experts"][number]) });
+    return computeShape(context.recipe, context.params, context.method, all, state);
+  };
+
+  const runPass = async (context: RecipeContext, key: string, jobId: string, signal: AbortSignal, onProgress: Parameters<EngineApi["measure"]>[2], onPartial: (shape: Shape) => void): Promise<StoredPass> => {
+    const fisher = context.method.needs.fisher;
+    const started = performance.now();
+    const stats: TensorStats[] = [];
+    const byteCount = (c: Checkpoint, name: string): number => {
+      const info = c.tensors.get(name)!;
+      return info.end - info.begin;
+    };
+    const gpu = fisher ? await openGpu() : undefined;
+    const work = fisher ? passWork(parseModelConfig(context.base.config).layers, passRounds(context)) : changePassBytes(context, byteCount);
+    const phases = fisher
+      ? [{ id: "tokens", label: context.recipe.tokens ? "Take the given tokens" : `Draw ${String(context.params.N)} × ${String(context.params.len)} random tokens, seed ${String(context.params.seed)}` }, { id: "forward", label: "Forward, keeping each block’s input" }, { id: "backward", label: "Backward: square gradients, threshold, mask" }, { id: "scores", label: "Scores and α" }]
+      : [{ id: "changes", label: "Read every change" }, { id: "scores", label: "Sums per layer" }];
+    const meter = new ProgressMeter(jobId, "measure", phases, work, onProgress);
+    const count = (bytes: number): void => {
+      meter.bytesDone += bytes;
+      if (!fisher) meter.emit(meter.bytesDone);
+    };
+    const measured = { ...context, base: counted(context.base, count), experts: context.experts.map((e) => counted(e, count)) };
+    const timings: Record<string, number> = {};
+    let lastPartial = 0;
+    const run = {
+      masks: passes.masks(key), signal, meter,
+      onTensor: (row: TensorStats) => {
+        stats.push(row);
+        // A chart redrawn more often than this would only cost.
+        if (performance.now() - lastPartial < 150) return;
+        lastPartial = performance.now();
+        onPartial(shapeOf(context, stats, { complete: false, needsPass: true }));
+      },
+    };
+    let kept: Awaited<ReturnType<typeof fisherWriter>> | undefined;
+    try {
+      if (fisher && context.params.keepFisher === true) {
+        if (!env.fisherFile) throw new StudioError("bad-recipe", "keepFisher is on, but there is no place to write the Fisher file here. Turn it off, or name a file with --fisher.", { where: "params.keepFisher" });
+        kept = await fisherWriter(context, (size) => env.fisherFile!(key, size));
+      }
+      const result = fisher
+        ? await runFisherPass(gpu!, measured, { ...run, ...(kept ? { onFisher: kept.onFisher } : {}) })
+        : (await runChangePass(measured, run, () => undefined), { losses: [], tokens: 0, warnings: [] });
+      await kept?.file.close();
+      meter.finish();
+      throwIfCancelled(signal);
+      const elapsedMs = performance.now() - started;
+      timings.total = elapsedMs;
+      const report: MeasureReport = { key, losses: result.losses, tokens: result.tokens, elapsedMs, timings, adapter: gpu?.facts.name ?? "CPU", warnings: result.warnings };
+      const pass = { key, stats, report };
+      await passes.put(pass);
+      return pass;
+    } catch (error) {
+      await kept?.file.discard();
+      await passes.drop(key);
+      throw error;
+    } finally {
+      gpu?.trim();
+    }
+  };
+
+  return {
+    gpu: gpuFacts,
+    methods: async () => METHODS.map(methodInfo),
+
+    models: () => env.library.list(),
+    ingest: (jobId, folder, options, onProgress) => jobs.run(jobId, (signal) => env.library.ingest(jobId, folder, { ...options, signal, onProgress })),
+    deleteModel: (id) => env.library.remove(id),
+    storage: () => env.library.storage(),
+    persist: () => env.library.persist(),
+
+    preflight: async (baseId, modelIds, reconciliation) => preflight(await env.library.get(baseId), await Promise.all(modelIds.map((id) => env.library.get(id))), reconciliation),
+
+    async defaultRecipe(methodId, baseId, modelIds) {
+      const method = methodOf(methodId);
+      const [base, ...experts] = (await Promise.all([baseId, ...modelIds].map((id) => env.library.get(id)))) as [Checkpoint, ...Checkpoint[]];
+      const { reconciliation } = await preflight(base, experts);
+      const name = `${base.name}-${method.id}`.toLowerCase().replace(/[^a-z0-9._-]+/g, "-");
+      return withHashes({
+        version: 1, method: method.id,
+        base: { id: baseId, name: base.name },
+        models: experts.map((e, i) => ({ id: modelIds[i]!, name: e.name })),
+        params: resolveParams(method, {}),
+        reconciliation,
+        output: { dtype: "base", maxShardBytes: 5_000_000_000, name },
+      });
+    },
+
+    measure: (jobId, recipe, onProgress, onPartial) =>
+      jobs.run(jobId, async (signal) => {
+        const context = await open(recipe);
+        const key = await keyOf(context);
+        const known = await passes.get(key);
+        const pass = known ?? (await runPass(context, key, jobId, signal, onProgress, onPartial));
+        return pass.report;
+      }),
+
+    async shape(recipe) {
+      const context = await open(recipe);
+      const pass = await passes.get(await keyOf(context));
+      return shapeOf(context, pass?.stats ?? [], { complete: pass !== undefined || !needsPass(context), needsPass: pass === undefined && needsPass(context), warnings: pass?.report.warnings ?? [] });
+    },
+
+    async planExport(recipe) {
+      const context = await open(recipe);
+      const pass = await passes.get(await keyOf(context));
+      const shape = pass || !needsPass(context) ? shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false }) : undefined;
+      return planFiles(context, shape, pass?.report.adapter);
+    },
+
+    exportModel: (jobId, recipe, target, onProgress) =>
+      jobs.run(jobId, async (signal) => {
+        const context = await open(recipe);
+        const key = await keyOf(context);
+        let pass = await passes.get(key);
+        if (!pass && needsPass(context)) pass = await runPass(context, key, jobId, signal, onProgress, () => undefined);
+        const shape = shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false, warnings: pass?.report.warnings ?? [] });
+        const gpu = env.gpu ? await openGpu().catch((error: unknown) => (context.method.needs.fisher ? Promise.reject(error as Error) : undefined)) : undefined;
+        const output = await env.openOutput(target);
+        const measured: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(key) };
+        try {
+          const report = await exportFiles({ gpu, adapter: gpu?.facts.name ?? "CPU", context, shape, measured, output, signal, jobId, onProgress, sliceElements: env.sliceElements });
+          if (output.stagedFile) {
+            const id = crypto.randomUUID();
+            stages.set(id, output);
+            report.staged = { id, paths: output.archive ? [output.archive] : report.files.map((f) => f.path) };
+          }
+          return report;
+        } finally {
+          gpu?.trim();
+        }
+      }),
+
+    async stagedFile(stageId, path) {
+      const file = await stages.get(stageId)?.stagedFile?.(path);
+      if (!file) throw new StudioError("bad-request", `Downloading ${path}: the staged files are gone. Save again.`, { title: "Not staged any more", where: path });
+      return file;
+    },
+    async discardStage(stageId) {
+      await stages.get(stageId)?.discard();
+      stages.delete(stageId);
+    },
+    async fisherFile(recipe) {
+      return env.readFisherFile?.(await keyOf(await open(recipe)));
+    },
+
+    cancel: async (jobId) => jobs.cancel(jobId),
+  };
+}

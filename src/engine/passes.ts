@@ -1,0 +1,172 @@
+import { checkPass, fisherPass, type FisherPass, type PassOutput } from "../fisher/measure";
+import { changeSums, keptSums, magnitudeCut } from "../fisher/magnitude";
+import { randomSequences, type TokenOptions } from "../fisher/tokens";
+import type { MaskStore, TensorStats, TrimOptions } from "../fisher/types";
+import type { Change } from "../fisher/trimTensor";
+import { StudioError, throwIfCancelled } from "../core/errors";
+import type { ProgressMeter, StripCell } from "../core/progress";
+import type { Checkpoint } from "../core/tensors";
+import type { Gpu } from "../gpu/gpu";
+import { keepRule, type Cut } from "../kernels/stats/trim";
+import { parseModelConfig } from "../model/config";
+import { fisherSupport } from "../model/support";
+import type { RecipeContext } from "./context";
+
+export interface PassRun {
+  masks: MaskStore;
+  signal: AbortSignal;
+  meter: ProgressMeter;
+  onTensor(stats: TensorStats): void;
+  onFisher?: FisherPass["onFisher"];
+}
+
+/** Work units of a pass over L blocks: a forward block is 1, a backward block (recompute, dX, dW) is 3, head and embedding 2. */
+export const passWork = (layers: number, rounds: number): number => rounds * (4 * layers + 2);
+
+/** How often the pass runs: trimming over the whole model needs two counting rounds first. */
+export const passRounds = (context: RecipeContext): number => (trimOf(context)?.scope === "model" ? 3 : 1);
+
+/** The trim of a FIM method, from what the method says of the block's matrices. */
+function trimOf({ method, params, outputs, parameters }: RecipeContext): TrimOptions | undefined {
+  const matrix = outputs.find((o) => o.role.inBlock2d);
+  const plan = matrix && method.trimPlan(params, { ...matrix.role, name: matrix.name, elements: matrix.elements }, parameters);
+  return plan && { share: plan.share, rule: plan.rule, scope: plan.scope, key: plan.key, vectors: params.trim1D === true, dropZero: plan.dropZero };
+}
+
+/** Sequences of the pass: the recipe's own, or random ones from its seed. */
+export async function sequencesOf({ recipe, params, base }: RecipeContext): Promise<number[][]> {
+  if (recipe.tokens) return recipe.tokens;
+  const options = { seed: params.seed, N: params.N, len: params.len, vocab: params.vocab, prependBos: params.prependBos } as TokenOptions;
+  return randomSequences(base, parseModelConfig(base.config).vocab, options);
+}
+
+/** Runs the Fisher pass of a context. Throws "unknown-architecture" naming the missing part when gradients cannot run. */
+export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassRun): Promise<{ losses: number[]; tokens: number; warnings: string[] }> {
+  const { params, base, experts, outputs } = context;
+  const at = params.fisherAt === "finetuned" ? "finetuned" : "base";
+  for (const model of at === "base" ? [base] : experts) {
+    const support = fisherSupport(model.config, model.tensors);
+    if (!support.available)
+      throw new StudioError("unknown-architecture", `Fisher on "${model.name}": ${support.reason ?? "this architecture has no forward and backward pass here"}. Choose a method without Fisher, such as task arithmetic or TIES.`, { title: "No gradients for this architecture", where: model.name, ...(support.reason ? { found: support.reason } : {}), todo: "Choose a method without Fisher." });
+  }
+  const { meter } = run;
+  meter.phase("tokens");
+  const sequences = await sequencesOf(context);
+  const tokens = sequences.reduce((sum, s) => sum + s.length, 0);
+  meter.count(`${tokens} tokens`);
+
+  const layers = parseModelConfig((at === "base" ? base : experts[0]!).config).layers;
+  const forward: StripCell[] = Array.from({ length: layers }, () => "empty");
+  const backward: StripCell[] = Array.from({ length: layers }, () => "empty");
+  meter.strips = [{ label: "forward", cells: forward }, { label: "backward", cells: backward }];
+  let work = (passRounds(context) - 1) * passWork(layers, 1);
+  const shared = {
+    at: at as FisherPass["at"],
+    outputs,
+    trim: trimOf(context),
+    trimEmbed: params.trimEmbed === "magnitude",
+    probes: (params.calib === "gaussian" || params.calib === "activations" ? params.calib : "none") as FisherPass["probes"],
+    square: params.fisher as FisherPass["square"],
+    labels: params.labels as FisherPass["labels"],
+    seed: Number(params.seed),
+    signal: run.signal,
+    ...(run.onFisher ? { onFisher: run.onFisher } : {}),
+    onForwardBlock: (layer: number) => {
+      meter.gpuBytes = gpu.allocatedBytes;
+      forward[layer] = "half";
+      if (layer + 1 < layers) forward[layer + 1] = "now";
+      meter.count(`${layer + 1} of ${layers}`);
+      meter.emit((work += 1), true);
+      if (layer + 1 === layers) meter.phase("backward", `0 of ${layers}`);
+    },
+    onBackwardBlock: (layer: number) => {
+      meter.gpuBytes = gpu.allocatedBytes;
+      backward[layer] = "full";
+      if (layer > 0) backward[layer - 1] = "now";
+      meter.count(`${layers - layer} of ${layers}`);
+      meter.emit((work += 3), true);
+    },
+  };
+  checkPass(shared);
+  meter.phase("forward", `0 of ${layers}`);
+  const losses = at === "base" ? (await fisherPass(gpu, { ...shared, base, experts, config: parseModelConfig(base.config), sequences, masks: run.masks, onTensor: run.onTensor })).losses : await passPerExpert(gpu, context, shared, sequences, run);
+  meter.phase("scores");
+  const warnings = experts.length > 1 && at === "finetuned" ? ["The losses listed are those of the first fine-tuned model."] : [];
+  return { losses, tokens, warnings };
+}
+
+/** With the Fisher taken at the fine-tuned models, each has a pass of its own; their stats are joined by tensor. */
+async function passPerExpert(gpu: Gpu, context: RecipeContext, shared: Omit<FisherPass, "base" | "experts" | "config" | "sequences" | "masks" | "onTensor">, sequences: number[][], run: PassRun): Promise<number[]> {
+  const { base, experts } = context;
+  const joined = new Map<string, TensorStats>();
+  let first: number[] = [];
+  for (const [k, expert] of experts.entries()) {
+    const masks: MaskStore = { put: (name, _, words) => run.masks.put(name, k, words), get: (name) => run.masks.get(name, k) };
+    const outputs = shared.outputs.map((o): PassOutput => ({ ...o, tunedNames: [o.tunedNames[k]!] }));
+    const { losses } = await fisherPass(gpu, {
+      ...shared, base, experts: [expert], outputs, config: parseModelConfig(expert.config), sequences, masks,
+      onTensor: (stats) => {
+        const known = joined.get(stats.name) ?? { ...stats, experts: [] };
+        known.experts[k] = { ...stats.experts[0]!, fisherSum: stats.fisherSum };
+        joined.set(stats.name, known);
+        if (k === experts.length - 1) run.onTensor(known);
+      },
+    });
+    if (k === 0) first = losses;
+  }
+  return first;
+}
+
+/**
+ * The pass of a method without Fisher: sums of the change, and the cuts of a magnitude trim. Everything on the CPU, a
+ * slice at a time; masks are made again while merging.
+ */
+export async function runChangePass(context: RecipeContext, run: PassRun, onBytes: () => void): Promise<void> {
+  const { method, params, base, experts, outputs, parameters } = context;
+  const { signal, meter } = run;
+  const changeOf = (output: PassOutput, k: number): Change => {
+    const cols = output.shape.length >= 2 ? output.elements / output.shape[0]! : output.elements;
+    return { base: { source: base, name: output.baseName }, tuned: { source: experts[k]!, name: output.tunedNames[k]! }, rows: cols > 0 ? output.elements / cols : 0, cols };
+  };
+  const planOf = (output: PassOutput) => method.trimPlan(params, { ...output.role, name: output.name, elements: output.elements }, parameters);
+  meter.phase("changes", `0 of ${outputs.length}`);
+
+  const modelWide = outputs.filter((o) => planOf(o)?.scope === "model");
+  const modelCuts: Cut[] = [];
+  if (modelWide.length > 0) {
+    const plan = planOf(modelWide[0]!)!;
+    const n = modelWide.reduce((sum, o) => sum + o.elements, 0);
+    for (let k = 0; k < experts.length; k++) modelCuts.push(await magnitudeCut(modelWide.map((o) => changeOf(o, k)), keepRule(n, plan.rule, plan.share), signal));
+  }
+  const states = experts.map(() => ({ taken: 0 }));
+  for (const [i, output] of outputs.entries()) {
+    throwIfCancelled(signal);
+    const plan = planOf(output);
+    const stats: TensorStats = { ...output.role, name: output.name, shape: output.shape, elements: output.elements, experts: [] };
+    for (let k = 0; k < experts.length; k++) {
+      const change = changeOf(output, k);
+      const sums = await changeSums(change, signal);
+      stats.base2Sum ??= sums.base2;
+      stats.experts[k] = { delta2Sum: sums.delta2 };
+      if (!plan) continue;
+      const cut = plan.scope === "model" ? modelCuts[k]! : await magnitudeCut([change], keepRule(output.elements, plan.rule, plan.share), signal);
+      // Equal keys at the threshold are taken in file order; where this tensor's turn begins is part of its cut.
+      const state = plan.scope === "model" ? states[k]! : { taken: 0 };
+      const before = state.taken;
+      const kept = await keptSums(change, cut, plan.dropZero, state, signal);
+      stats.experts[k] = { ...stats.experts[k]!, ...kept, threshold: cut.threshold, cut: { threshold: cut.threshold, equal: Math.max(0, cut.equal - before) } };
+    }
+    run.onTensor(stats);
+    onBytes();
+    meter.count(`${i + 1} of ${outputs.length}`);
+  }
+}
+
+/** Bytes that runChangePass reads: every tensor once for its sums; twice more for its cut, once more for what is kept. */
+export function changePassBytes(context: RecipeContext, bytesOf: (checkpoint: Checkpoint, name: string) => number): number {
+  const { method, params, base, experts, outputs, parameters } = context;
+  return outputs.reduce((sum, o) => {
+    const reads = method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters) ? 4 : 1;
+    return sum + experts.reduce((s, e, k) => s + reads * (bytesOf(base, o.baseName) + bytesOf(e, o.tunedNames[k]!)), 0);
+  }, 0);
+}

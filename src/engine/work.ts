@@ -1,0 +1,75 @@
+import { throwIfCancelled } from "../core/errors";
+import { voteBalance } from "../merge/cpu";
+import type { Mask, TensorOp } from "../merge/ops";
+import type { MaskStore, TensorStats } from "../fisher/types";
+import type { PassOutput } from "../fisher/measure";
+import { MERGE_SLICE, readSlice, withCuts, type RowOp, type TensorWork } from "../export/mergeTensor";
+import { specialTokenClashes, tokenizerFacts } from "../analysis/preflightTokens";
+import type { Shape } from "../analysis/types";
+import type { OutputTensor } from "../model/pairing";
+import type { RecipeContext } from "./context";
+
+/** What a pass left behind for the merge. */
+export interface Measured {
+  stats: ReadonlyMap<string, TensorStats>;
+  masks: MaskStore;
+}
+
+/**
+ * Says for each output tensor what is done to it: the method's operation with the layer's coefficients, masks and
+ * calibration, and the rows that take another (the gate half of a fused matrix, ids with two meanings).
+ */
+export async function planWork(context: RecipeContext, shape: Shape, measured: Measured | undefined, signal: AbortSignal): Promise<(tensor: OutputTensor) => Promise<TensorWork | undefined>> {
+  const { method, params, weights, experts, outputs } = context;
+  const byName = new Map(outputs.map((o) => [o.name, o]));
+  const rows = shape.experts.map((e) => new Map(e.tensors.map((t) => [t.name, t])));
+  const clashes = await clashRows(context);
+
+  const build = async (output: PassOutput, majority: number | undefined): Promise<TensorWork> => {
+    const stats = measured?.stats.get(output.name);
+    const masks: Mask[] = [];
+    for (let k = 0; k < experts.length; k++) masks.push(await measured?.masks.get(output.name, k));
+    const cuts = stats?.experts.some((e) => e.cut) ? stats.experts.map((e) => e.cut) : undefined;
+    const alphas = rows.map((r) => r.get(output.name)?.alpha ?? 0);
+    const row = rows[0]?.get(output.name);
+    const plan = (coefficients: number[]): TensorOp =>
+      method.planTensor({
+        params, weights, alphas: coefficients, masks,
+        tensor: { ...output.role, name: output.name, elements: output.elements },
+        ...(row?.calibrated && row.rho !== undefined ? { rho: row.rho } : {}),
+        ...(majority === undefined ? {} : { majority }),
+      });
+    const other: RowOp[] = [];
+    if (output.role.isGateUp && typeof params.gateFactor === "number" && params.gateFactor !== 1) other.push({ row0: 0, row1: output.shape[0]! / 2, op: plan(alphas.map((a) => a * (params.gateFactor as number))) });
+    if (output.role.isEmbedding || output.role.isHead) for (const id of clashes.ids) if (id < output.shape[0]!) other.push({ row0: id, row1: id + 1, op: clashes.op });
+    return { op: plan(alphas), ...(other.length > 0 ? { rows: other } : {}), ...(cuts ? { cuts } : {}), dropZero: params.dropZeroW === true };
+  };
+
+  let majority: number | undefined;
+  if (method.needsMajority?.(params, experts.length)) {
+    majority = 0;
+    for (const tensor of context.plan.tensors) {
+      const output = byName.get(tensor.name);
+      if (!output) continue;
+      const work = await build(output, 0);
+      const taken = experts.map(() => ({ taken: 0 }));
+      for (let start = 0; start < tensor.elements; start += MERGE_SLICE) {
+        throwIfCancelled(signal);
+        const cut = withCuts(work, await readSlice(context, tensor, work, start, Math.min(MERGE_SLICE, tensor.elements - start)), taken);
+        if (cut.op.kind === "ties") majority += voteBalance(cut.op, cut.slice);
+      }
+    }
+  }
+  return async (tensor) => {
+    const output = byName.get(tensor.name);
+    return output && build(output, majority);
+  };
+}
+
+/** Rows of ids that carry two meanings, and what they take (METHODS 8.4). */
+async function clashRows({ recipe, base, experts }: RecipeContext): Promise<{ ids: number[]; op: TensorOp }> {
+  const choice = recipe.reconciliation.clashRows;
+  const op: TensorOp = choice === "base" ? { kind: "copy" } : { kind: "copy", source: 0 };
+  if (choice === "mix") return { ids: [], op };
+  return { ids: specialTokenClashes(await tokenizerFacts(base), await tokenizerFacts(experts[0]!)).map((c) => c.id), op };
+}
