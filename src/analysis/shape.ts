@@ -108,8 +108,9 @@ function alphaWarnings(alphas: Alphas, name: string | undefined, params: Params)
   if (params.alphaScope === "tensor") return [`${map.dropped.length} tensors${where} have no score, because their Fisher or their change is zero; they take the largest α.`];
   const layers = map.dropped.map((i) => alphas.layers[i]!);
   const numbers = layers.map((l) => l.layer).join(", ");
-  const reason = layers.every((l) => l.means.delta2 === 0) ? "did not change" : "have no score, because their Fisher or their change is zero";
-  return [`Layers ${numbers}${where} ${reason}; they are left out of the comparison and take the largest α.`];
+  const one = layers.length === 1;
+  const reason = layers.every((l) => l.means.delta2 === 0) ? "did not change" : `${one ? "has no score, because its" : "have no score, because their"} Fisher or change is zero`;
+  return [`${one ? "Layer" : "Layers"} ${numbers}${where} ${reason}; ${one ? "it is left out of the comparison and takes" : "they are left out of the comparison and take"} the largest α.`];
 }
 
 /** A threshold of 0 keeps everything, also entries that no input used (METHODS A24). */

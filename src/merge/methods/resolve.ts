@@ -11,7 +11,7 @@ import type { MergeMethod } from "./defineMethod";
 export function resolveParams(method: MergeMethod, given: Readonly<Record<string, unknown>>): Params {
   const params: Params = Object.fromEntries(Object.entries(method.params).map(([name, spec]) => [name, spec.default]));
   for (const [key, raw] of Object.entries(given)) {
-    const alias = method.aliases?.[key];
+    const alias = method.aliases && Object.hasOwn(method.aliases, key) ? method.aliases[key] : undefined;
     const [name, value] = typeof alias === "function" ? alias(raw) : [alias ?? key, raw];
     const spec = Object.hasOwn(method.params, name) ? method.params[name] : undefined;
     if (!spec) throw unknownName(method, key);
