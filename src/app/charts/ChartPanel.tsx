@@ -29,6 +29,8 @@ export function ChartPanel({ title, sub, legend, tools, table, onTable, csv, emp
     onTable(!table);
   };
   return (
+    // The panel takes no input itself: keys reach it from the chart and the buttons inside.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
     <section className="panel chart-panel" aria-labelledby={id} onKeyDown={press}>
       <div className="ph">
         <h2 id={id}>{title}</h2>

@@ -11,9 +11,10 @@ import { scoreSummary } from "./summaries";
 export const ScoreChart = memo(function ScoreChart({ rows, median, height, pending }: { rows: LayerRow[]; median?: number; height: number; pending?: boolean }) {
   const axis = useMemo(() => linearAxis(rows.map((r) => r.s), { count: 5 }), [rows]);
   const tickLabel = useMemo(() => linearTick(axis?.ticks ?? []), [axis]);
-  const under = useMemo(() => (median === undefined ? undefined : <Median rows={rows} median={median} />), [rows, median]);
+  // Over the series, so that no grid line crosses the words.
+  const over = useMemo(() => (median === undefined ? undefined : <Median rows={rows} median={median} />), [rows, median]);
   return (
-    <Plot rows={rows} quantity="s" name="score s per layer" summary={scoreSummary(rows, { median })} height={height} axis={axis} tickLabel={tickLabel} mark="ring" pending={pending} under={under}>
+    <Plot rows={rows} quantity="s" name="score s per layer" summary={scoreSummary(rows, { median })} height={height} axis={axis} tickLabel={tickLabel} mark="ring" pending={pending} over={over}>
       <Line dataKey="s" type="linear" stroke="var(--decided)" strokeWidth={1.5} dot={{ r: dotRadius(rows.length, 2.5), fill: "var(--decided)", stroke: "none" }} activeDot={false} isAnimationActive={false} />
     </Plot>
   );

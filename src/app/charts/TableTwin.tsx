@@ -27,6 +27,8 @@ export function TableTwin<Row>({ columns, rows, rowKey, layerOf, label, height, 
     wrap.scrollTop = row.offsetTop - (wrap.clientHeight - row.offsetHeight) / 2;
   }, [layer, follow, rows.length]);
   return (
+    // Focusable, so that the keyboard can scroll it.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
     <div className={fine ? "tablewrap twin fine" : "tablewrap twin"} ref={box} style={{ maxHeight: height }} tabIndex={0} role="region" aria-label={label}>
       <table className="dense">
         <thead>

@@ -88,7 +88,9 @@ export function CardPanel({ plan }: { plan: ExportPlan | undefined }) {
         <span className="acts"><button type="button" className="btn s ghost" aria-expanded={whole} onClick={() => setWhole(!whole)}>{whole ? "Show the top" : `Show all ${count(lines.length)} lines`}</button></span>
       </div>
       <div className="pb row top cardrow save-card">
-        <pre className="card">{(whole ? lines : head.filter((l) => l !== "---").slice(0, 6)).join("\n")}</pre>
+        {/* Focusable, so that the keyboard can scroll it. */}
+        {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
+        <pre className="card" tabIndex={0} role="region" aria-label="Text of the model card">{(whole ? lines : head.filter((l) => l !== "---").slice(0, 6)).join("\n")}</pre>
         {alphas.some((a) => a !== undefined) && (
           <div className="stack gap-1">
             <span className="tiny muted">α, layer 0 to {alphas.length - 1}</span>
@@ -166,6 +168,8 @@ export function WherePanel({ plan, where, folders, onChange }: { plan: ExportPla
       <div className="ph"><h2 id="save-where">Where</h2></div>
       <div className="pb stack" role="radiogroup" aria-labelledby="save-where">
         {choices.map((c) => (
+          // The words stand one level deeper than the rule looks.
+          // eslint-disable-next-line jsx-a11y/label-has-associated-control
           <label key={c.value} className="row top where-choice">
             <input type="radio" className="radio" name="save-where" value={c.value} checked={where === c.value} disabled={c.off} onChange={() => onChange(c.value)} />
             <span><b>{c.label}</b><br /><span className="tiny muted">{c.help}</span></span>

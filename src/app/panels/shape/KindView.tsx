@@ -40,7 +40,7 @@ export function KindView({ expert, layers, name }: { expert: ExpertShape; layers
           csv={() => ({ name: `${name}-${csv}-by-kind.csv`, text: toCsv(columns, rows) })}
         >
           {table && drawable ? (
-            <div style={{ height: HEAT_HEIGHT + 40 }}><TableTwin columns={columns} rows={rows} rowKey={(r) => r.layer} layerOf={(r) => r.layer} label={`${label} by tensor kind`} height={HEAT_HEIGHT + 40} follow /></div>
+            <div style={{ height: HEAT_HEIGHT + 40 }}><TableTwin columns={columns} rows={rows} rowKey={(r) => r.layer} layerOf={(r) => r.layer} label={`${label} of each kind per layer`} height={HEAT_HEIGHT + 40} follow /></div>
           ) : (
             <KindHeatmap rows={rows} quantity={quantity} />
           )}

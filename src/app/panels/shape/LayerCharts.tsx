@@ -74,7 +74,7 @@ function TwinPanel({ title, sub, legend, keys, rows, name, height, children }: C
     <ChartPanel title={title} sub={sub} legend={legend} table={table && !empty} onTable={setTable} empty={empty} csv={() => ({ name: `${name}-${columns[1]!.id}.csv`, text: toCsv(columns, rows) })}>
       {table && !empty ? (
         <div style={{ height }}>
-          <TableTwin columns={columns} rows={rows} rowKey={rowKey} layerOf={rowKey} label={`${title} per layer`} height={height} follow />
+          <TableTwin columns={columns} rows={rows} rowKey={rowKey} layerOf={rowKey} label={`${title} per layer, table`} height={height} follow />
         </div>
       ) : (
         children

@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useId, useRef, useState } from "react";
 import { useStudio, useStudioStore } from "../../state/useStudio";
 import type { ParamSpec, NumberSpec } from "../../../core/params";
 import type { MethodInfo } from "../../../engine/api";
@@ -10,7 +10,6 @@ import { ModelWeights } from "./ModelWeights";
 import { Line, NumberBox, ParamField, useNumberBox } from "./ParamField";
 import { RecipeDialog } from "./RecipeDialog";
 import { useHistoryDepth } from "./useHistoryDepth";
-import { useId } from "react";
 
 type Entry = [name: string, spec: ParamSpec];
 
@@ -27,6 +26,7 @@ export function MethodSide() {
   const undo = useStudio((s) => s.undo);
   const redo = useStudio((s) => s.redo);
   const [dialog, setDialog] = useState(false);
+  const recipeButton = useRef<HTMLButtonElement>(null);
   const method = methods.find((m) => m.id === recipe?.method);
   if (!recipe || !method) return <div className="side-head"><h2>Method</h2></div>;
 
@@ -76,9 +76,9 @@ export function MethodSide() {
       <div className="side-foot">
         <Preset method={method} recipe={recipe} />
         <button type="button" className="btn s ghost" disabled={changed(entries) === 0} onClick={resetAll}>Reset all</button>
-        <button type="button" className="btn s" onClick={() => setDialog(true)}><Icon name="copy" small />Recipe</button>
+        <button type="button" className="btn s" ref={recipeButton} onClick={() => setDialog(true)}><Icon name="copy" small />Recipe</button>
       </div>
-      <RecipeDialog open={dialog} onClose={() => setDialog(false)} />
+      <RecipeDialog open={dialog} onClose={() => setDialog(false)} returnTo={recipeButton} />
     </>
   );
 }

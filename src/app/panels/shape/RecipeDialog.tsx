@@ -1,4 +1,4 @@
-import { useEffect, useId, useState } from "react";
+import { useEffect, useId, useState, type RefObject } from "react";
 import { Dialog } from "radix-ui";
 import { saveText } from "../../charts/csv";
 import { useStudio } from "../../state/useStudio";
@@ -6,12 +6,16 @@ import { Icon } from "../../ui/icons";
 import { readRecipe } from "./recipeFile";
 
 /** The recipe as text: read it, copy it, or put another one in its place. */
-export function RecipeDialog({ open, onClose }: { open: boolean; onClose: () => void }) {
+export function RecipeDialog({ open, onClose, returnTo }: { open: boolean; onClose: () => void; returnTo: RefObject<HTMLElement | null> }) {
+  const back = (event: Event) => {
+    event.preventDefault();
+    returnTo.current?.focus();
+  };
   return (
     <Dialog.Root open={open} onOpenChange={(next) => !next && onClose()}>
       <Dialog.Portal>
         <Dialog.Overlay className="recipe-scrim" />
-        <Dialog.Content className="recipe-dialog" aria-describedby={undefined}>
+        <Dialog.Content className="recipe-dialog" onCloseAutoFocus={back} aria-describedby={undefined}>
           <header>
             <Dialog.Title asChild><h2>Recipe</h2></Dialog.Title>
             <Dialog.Close asChild><button type="button" className="btn icon s" aria-label="Close"><Icon name="close" /></button></Dialog.Close>

@@ -1,4 +1,4 @@
-import { useMemo } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { useShallow } from "zustand/shallow";
 import type { Recipe } from "../../../core/recipe";
 import type { MethodInfo } from "../../../engine/api";
@@ -100,9 +100,20 @@ function ExpertSelect() {
 function StateBanner({ state, known }: { state: ShapeState; known: boolean }) {
   const go = useStudio((s) => s.go);
   const measure = useStudio((s) => s.measure);
+  const settled = useSettled(state);
   if (state === "empty") return <Banner icon="lock" lead="Two models come first." actions={<button type="button" className="btn s" onClick={() => go("load")}>Load two models</button>}>Shape opens when a base and a fine-tuned model are here and fit together.</Banner>;
-  if (state === "stale") return <Banner tone="warn" icon="warn" lead="These options need a new pass." actions={<button type="button" className="btn s" onClick={() => void measure()}>Measure again</button>}>{known ? "What still holds is shown; the rest appears when the layers are measured again." : "The numbers of the last pass were for other options."}</Banner>;
+  if (settled === "stale" && state === "stale") return <Banner tone="warn" icon="warn" lead="These options need a new pass." actions={<button type="button" className="btn s" onClick={() => void measure()}>Measure again</button>}>{known ? "What still holds is shown; the rest appears when the layers are measured again." : "The numbers of the last pass were for other options."}</Banner>;
   return null;
+}
+
+/** A state that has held for a moment: between the end of a pass and its numbers nothing needs to be said. */
+function useSettled(state: ShapeState): ShapeState {
+  const [settled, setSettled] = useState(state);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(state), 300);
+    return () => clearTimeout(timer);
+  }, [state]);
+  return settled;
 }
 
 function Running({ fisher }: { fisher: boolean }) {
