@@ -8,8 +8,9 @@ export const createJobs: Slice<JobsSlice> = (set, get, env) => ({
   running: {},
   errors: [],
   cancel: async (jobId) => {
-    set((s) => ({ queue: s.queue.map((item) => (item.jobId === jobId && item.state === "waiting" ? { ...item, state: "cancelled" } : item)) }));
-    await env.engine.cancel(jobId);
+    if (get().queue.some((item) => item.jobId === jobId && item.state === "failed")) set((s) => ({ errors: s.errors.filter((e) => e.context !== `Reading ${s.queue.find((item) => item.jobId === jobId)?.name}`) }));
+    set((s) => ({ queue: s.queue.map((item) => (item.jobId === jobId && (item.state === "waiting" || item.state === "failed") ? { ...item, state: "cancelled" } : item)) }));
+    if (get().queue.find((item) => item.jobId === jobId)?.state !== "cancelled") await env.engine.cancel(jobId);
   },
   fail: (caught, context) => {
     const error = toStudioError(caught);

@@ -76,6 +76,7 @@ export interface JobsSlice {
   /** Progress by job, while it runs. */
   running: Record<string, Progress>;
   errors: { id: string; error: PlainError; context: string }[];
+  /** Stops a job; a folder that waits or could not be read leaves the list. */
   cancel(jobId: string): Promise<void>;
   /** Puts a caught error on the page; `context` is the sentence above the card. Cancelling is not an error. */
   fail(error: unknown, context: string): void;

@@ -38,6 +38,6 @@ export function FindingCard({ tone, title, code, rows, context, official, childr
 
 /** Large numbers and shapes in the numeric face, tensor and file names as code. */
 function Figures({ text }: { text: string }) {
-  const parts = text.split(/(\[\d[\d, ]*\]|\b\d{1,3}(?:,\d{3})+\b|\b[\w-]+(?:\.[\w-]+){2,}\b|\b[\w-]+\.(?:safetensors|json)\b)/g);
-  return <>{parts.map((part, i) => (i % 2 === 0 ? part : /^[\d,]+$/.test(part) ? <b key={i} className="num">{part}</b> : /^\[/.test(part) ? <span key={i} className="num">{part}</span> : <code key={i}>{part}</code>))}</>;
+  const parts = text.split(/(\[\d[\d, ]*\]|\b\d{1,3}(?:,\d{3})+\b|\b\d+(?:\.\d+)? (?:[kMGT]?B|[KMG]iB)\b|\b[\w-]+(?:\.[\w-]+){2,}\b|\b[\w-]+\.(?:safetensors|json)\b)/g);
+  return <>{parts.map((part, i) => (i % 2 === 0 ? part : /^[\d,.]+( \w+)?$/.test(part) ? <b key={i} className="num">{part}</b> : /^\[/.test(part) ? <span key={i} className="num">{part}</span> : <code key={i}>{part}</code>))}</>;
 }

@@ -87,6 +87,18 @@ describe("adding folders", () => {
     expect(store.getState().queue.map((item) => item.state)).toEqual(["done"]);
   });
 
+  test("a cancelled copy continues in its place and keeps its role", async () => {
+    const { engine, store } = setup({ hold: { ingest: 0.5 } });
+    const first = store.getState().addFolders([fakeFolder("model")]);
+    await vi.waitFor(() => expect(store.getState().baseId).toBeDefined());
+    const { jobId, modelId } = store.getState().queue[0]!;
+    await store.getState().cancel(jobId);
+    await first;
+    delete engine.options.hold!.ingest;
+    await store.getState().retry(jobId);
+    expect(store.getState()).toMatchObject({ baseId: modelId, modelIds: [], models: [{ id: modelId, state: "ready" }], queue: [{ state: "done" }] });
+  });
+
   test("linking in place gives the copy up", async () => {
     const { engine, store } = setup({ hold: { ingest: 0.5 } });
     const first = store.getState().addFolders([fakeFolder("model")]);

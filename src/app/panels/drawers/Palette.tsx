@@ -2,12 +2,14 @@ import { Dialog } from "radix-ui";
 import { useState, type KeyboardEvent } from "react";
 import { canOpen, STEPS, type StudioState } from "../../state";
 import { useStudioStore } from "../../state/useStudio";
+import { useFocusBack } from "../../ui/useFocusBack";
 
 interface Command { label: string; hint?: string; run: () => void }
 
 /** Every action of the studio by name. */
 export function Palette({ onClose }: { onClose: () => void }) {
   const store = useStudioStore();
+  const focusBack = useFocusBack();
   const [query, setQuery] = useState("");
   const [at, setAt] = useState(0);
   const terms = query.toLowerCase().split(/\s+/).filter(Boolean);
@@ -29,7 +31,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
     <Dialog.Root open onOpenChange={(open) => { if (!open) onClose(); }}>
       <Dialog.Portal>
         <Dialog.Overlay className="scrim" />
-        <Dialog.Content className="palette" aria-describedby={undefined}>
+        <Dialog.Content className="palette" aria-describedby={undefined} onCloseAutoFocus={focusBack}>
           <Dialog.Title className="vh">Command palette</Dialog.Title>
           <input
             role="combobox" aria-label="Command" aria-expanded="true" aria-controls="commands" aria-activedescendant={found[active] ? `command-${active}` : undefined}

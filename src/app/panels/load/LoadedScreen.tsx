@@ -16,6 +16,7 @@ import { UnfinishedBanners } from "./UnfinishedBanners";
 export function LoadedScreen() {
   const [baseId, modelIds] = useStudio(useShallow((s) => [s.baseId, s.modelIds] as const));
   const unclaimed = useStudio(useShallow((s) => s.queue.filter((item) => (item.modelId === undefined || item.state === "failed") && item.state !== "cancelled" && item.state !== "done")));
+  const ready = useStudio((s) => pairState(s).ready);
   const reading = useStudio((s) => s.queue.some((item) => item.state === "reading" || item.state === "waiting"));
   const chunk = useStudio((s) => continueFrom(s.models.find((m) => s.queue.some((item) => item.state === "reading" && item.modelId === m.id))?.chunksDone, s.running));
   const linkable = useStudio((s) => s.queue.find((item) => item.state === "reading" && item.modelId !== undefined)?.jobId);
@@ -24,12 +25,13 @@ export function LoadedScreen() {
   const missing = unclaimed.some((item) => item.state !== "failed") ? undefined : baseId === undefined ? ("base" as const) : modelIds.length === 0 ? ("tuned" as const) : undefined;
   return (
     <Shell
-      title={reading ? "Reading your checkpoints" : missing ? "One more checkpoint" : "Your checkpoints"}
+      title={reading ? "Reading your checkpoints" : missing ? "One more checkpoint" : ready ? "Your checkpoints" : "A copy is unfinished"}
       intro={reading
         ? "Each file is copied into this browser's storage in chunks, then read back and hashed."
         : missing === "base" ? "Drop the folder of the base, the model that the fine-tuned one started from."
           : missing === "tuned" ? "Drop the folder of a fine-tuned model that started from this base."
-            : `${capitalised(words(1 + modelIds.length))} models are stored in this browser. Nothing has left this machine.`}
+            : ready ? `${capitalised(words(1 + modelIds.length))} models are stored in this browser. Nothing has left this machine.`
+              : "What is copied is kept. It continues with the first missing chunk."}
       aside={<RoleTools />}
       actions={<LoadActions reading={reading} />}
     >

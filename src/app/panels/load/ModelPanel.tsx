@@ -12,6 +12,7 @@ export function ModelPanel({ of: role, id }: { of: "base" | "tuned"; id: string 
   const modelIds = useStudio((s) => s.modelIds);
   const chooseModels = useStudio((s) => s.chooseModels);
   const cancel = useStudio((s) => s.cancel);
+  const retry = useStudio((s) => s.retry);
   const reading = item?.state === "reading";
   const anyReading = useStudio((s) => s.queue.some((q) => q.state === "reading" || q.state === "waiting"));
   if (!model) return null;
@@ -25,6 +26,7 @@ export function ModelPanel({ of: role, id }: { of: "base" | "tuned"; id: string 
           {reading && <button type="button" className="btn s" onClick={() => void cancel(item.jobId)}><Icon name="close" small />Cancel</button>}
           {!reading && model.state === "ready" && <Chip tone="ok">{model.backend === "session" ? "Linked in place" : model.hash ? "Stored and verified" : "Stored"}</Chip>}
           {!reading && model.state === "ingesting" && <Chip tone="warn">Unfinished, {model.chunksDone} of {model.chunks} chunks</Chip>}
+          {!anyReading && model.state === "ingesting" && item?.state === "cancelled" && <button type="button" className="btn s" onClick={() => void retry(item.jobId)}>Continue the copy</button>}
           {!reading && model.state === "evicted" && <Chip tone="warn">Deleted by the browser</Chip>}
           {!anyReading && <button type="button" className="btn icon s" aria-label={`Release ${model.name} from its role`} onClick={release}><Icon name="close" small /></button>}
         </span>

@@ -21,6 +21,7 @@ export function QueuePanel({ item, of: role }: { item: IngestItem; of: "base" | 
               <Chip tone="block">Unreadable</Chip>
               <button type="button" className="btn s" onClick={() => void retry(item.jobId)}>Read again</button>
               <button type="button" className="btn s ghost" onClick={() => void linkInstead(item.jobId)}>Link in place</button>
+              <button type="button" className="btn icon s" aria-label={`Remove ${item.name}`} onClick={() => void cancel(item.jobId)}><Icon name="close" small /></button>
             </>
           ) : <button type="button" className="btn s" onClick={() => void cancel(item.jobId)}><Icon name="close" small />Cancel</button>}
         </span>

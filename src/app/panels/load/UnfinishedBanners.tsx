@@ -4,11 +4,11 @@ import { useStudio } from "../../state/useStudio";
 import { plural } from "../../ui/format";
 import { Banner } from "../../ui/marks";
 
-/** A copy that a closed tab left behind: drop the folder again to continue, or discard it. */
+/** A copy that a closed tab left behind (one of this visit has its own panel): drop the folder again to continue, or discard it. */
 export function UnfinishedBanners() {
   const { choose } = useFolders();
   const deleteModel = useStudio((s) => s.deleteModel);
-  const unfinished = useStudio(useShallow((s) => s.models.filter((m) => m.state === "ingesting" && !s.queue.some((item) => (item.modelId === m.id || item.name === m.name) && (item.state === "reading" || item.state === "waiting")))));
+  const unfinished = useStudio(useShallow((s) => s.models.filter((m) => m.state === "ingesting" && !s.queue.some((item) => item.modelId === m.id || item.name === m.name))));
   return unfinished.map((model) => (
     <Banner
       key={model.id} icon="clock" lead="Unfinished work."
