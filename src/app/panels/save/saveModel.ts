@@ -37,8 +37,12 @@ export function nameProblem(name: string): string | undefined {
 /** Rows of "Goes into the recipe": method and its front options at the left, inputs and hash at the right. */
 export function recipeRows(recipe: Recipe, method: MethodInfo | undefined, models: readonly StoredModel[], shape: Shape | undefined, plan: ExportPlan | undefined): { left: [string, string][]; right: [string, string][] } {
   const params = Object.entries(method?.params ?? {});
-  const front = params.filter(([, spec]) => !spec.advanced && spec.effect !== "write").slice(0, 5);
-  const changed = params.filter(([name, spec]) => spec.advanced && recipe.params[name] !== undefined && recipe.params[name] !== spec.default);
+  // The three numbers of the random inputs are one row; of the rest, what needs a pass, two more, and every change.
+  const inputs = ["N", "len", "seed"];
+  const drawn = inputs.every((name) => name in (method?.params ?? {})) && !recipe.tokens;
+  const rest = params.filter(([name, spec]) => spec.effect !== "write" && !(drawn && inputs.includes(name)));
+  const front = [...rest.filter(([, spec]) => !spec.advanced && spec.effect === "pass"), ...rest.filter(([, spec]) => !spec.advanced && spec.effect === "at-once").slice(0, 2)];
+  const changed = rest.filter((entry) => !front.includes(entry) && recipe.params[entry[0]] !== undefined && recipe.params[entry[0]] !== entry[1].default);
   const value = (name: string): string => {
     const spec = method?.params[name];
     const chosen = recipe.params[name] ?? spec?.default ?? "";
@@ -46,7 +50,7 @@ export function recipeRows(recipe: Recipe, method: MethodInfo | undefined, model
     return words.find((w) => w.value === chosen)?.label ?? paramValue(chosen);
   };
   const hash = (ref: Recipe["base"]) => shortHash(ref.hash ?? models.find((m) => m.id === ref.id)?.hash);
-  const left: [string, string][] = [["method", recipe.method], ...[...front, ...changed].map(([name, spec]): [string, string] => [spec.label, value(name)])];
+  const left: [string, string][] = [["method", recipe.method], ...[...front, ...changed].map(([name, spec]): [string, string] => [spec.label, value(name)]), ...(drawn ? ([["fisher", `${value("N")} × ${value("len")}, seed ${recipe.params["seed"] ?? method?.params["seed"]?.default}`]] as [string, string][]) : [])];
   const right: [string, string][] = [
     ["base", hash(recipe.base)],
     ...recipe.models.map((m, i): [string, string] => [recipe.models.length > 1 ? `fine-tuned ${i + 1}` : "fine-tuned", hash(m)]),

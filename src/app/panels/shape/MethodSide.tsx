@@ -3,6 +3,7 @@ import { useStudio, useStudioStore } from "../../state/useStudio";
 import type { ParamSpec, NumberSpec } from "../../../core/params";
 import type { MethodInfo } from "../../../engine/api";
 import type { ParamValue, Recipe } from "../../../core/recipe";
+import { meanOf } from "../../charts/axes";
 import { duration, plural } from "../../ui/format";
 import { Icon, type IconName } from "../../ui/icons";
 import { Select } from "../../ui/Select";
@@ -120,6 +121,8 @@ function SubGroup({ title, ...rest }: GroupProps) {
 function Fields({ recipe, entries }: Omit<GroupProps, "title">) {
   const setParam = useStudio((s) => s.setParam);
   const resetParam = useStudio((s) => s.resetParam);
+  const expert = useStudio((s) => s.shape?.experts[s.expert]);
+  const inForce: Record<string, number | undefined> = { theta: expert?.theta, outsideT: expert?.outsideAlpha, r: meanOf(expert?.layers.map((row) => row.kept) ?? []) };
   const names = entries.map(([name]) => name);
   // Number of inputs and their length are one thought: N × length, on one line.
   const pair = names.includes("N") && names.includes("len");
@@ -128,7 +131,7 @@ function Fields({ recipe, entries }: Omit<GroupProps, "title">) {
       {entries.map(([name, spec]) => {
         if (pair && name === "len") return null;
         if (pair && name === "N") return <InputsField key={name} params={recipe.params} specs={Object.fromEntries(entries)} />;
-        return <ParamField key={name} spec={spec} value={recipe.params[name] ?? spec.default} onChange={(v) => setParam(name, v)} onReset={() => resetParam(name)} />;
+        return <ParamField key={name} spec={spec} value={recipe.params[name] ?? spec.default} onChange={(v) => setParam(name, v)} onReset={() => resetParam(name)} {...(inForce[name] === undefined ? {} : { inForce: inForce[name] })} />;
       })}
     </>
   );
@@ -152,7 +155,7 @@ function InputsField({ params, specs }: { params: Record<string, ParamValue>; sp
     resetParam("len");
   };
   return (
-    <Line label="Random inputs" help="N × length" changed={changed} onReset={reset} error={error} errorId={nBox.error ? nId : lenId}>
+    <Line label={n.label} help="N × length" changed={changed} onReset={reset} error={error} errorId={nBox.error ? nId : lenId}>
       <NumberBox label={n.label} errorId={nId} width={44} {...nBox} />
       <span className="muted" aria-hidden="true">×</span>
       <NumberBox label={len.label} errorId={lenId} width={52} {...lenBox} />

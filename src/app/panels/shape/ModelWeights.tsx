@@ -5,7 +5,7 @@ import type { ModelRef } from "../../../core/recipe";
 import { useStudio } from "../../state/useStudio";
 import { Line, NumberBox, useNumberBox } from "./ParamField";
 
-const WEIGHT: NumberSpec = { kind: "number", label: "Weight", help: "", effect: "at-once", default: 1, min: -2, max: 2, step: 0.05 };
+const WEIGHT: NumberSpec = { kind: "number", label: "Weight", help: "", effect: "at-once", default: 1, min: -4, max: 4, step: 0.05 };
 
 /** A coefficient for each fine-tuned model, where there are several and the method takes one from the person. */
 export function ModelWeights({ method }: { method: MethodInfo }) {

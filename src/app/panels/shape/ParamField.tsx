@@ -10,10 +10,12 @@ interface FieldProps<S> {
   value: ParamValue;
   onChange(value: ParamValue): void;
   onReset(): void;
+  /** What the chosen word amounts to now; a fixed value starts there. */
+  inForce?: number;
 }
 
 /** The control of one option, drawn from its spec. */
-export function ParamField({ spec, value, onChange, onReset }: FieldProps<ParamSpec>) {
+export function ParamField({ spec, value, onChange, onReset, inForce }: FieldProps<ParamSpec>) {
   switch (spec.kind) {
     case "number":
       return hasSlider(spec) ? <SliderField spec={spec} value={value} onChange={onChange} onReset={onReset} /> : <BoxField spec={spec} value={value} onChange={onChange} onReset={onReset} />;
@@ -26,7 +28,7 @@ export function ParamField({ spec, value, onChange, onReset }: FieldProps<ParamS
         </Line>
       );
     case "number-or-word":
-      return <WordField spec={spec} value={value} onChange={onChange} onReset={onReset} />;
+      return <WordField spec={spec} value={value} onChange={onChange} onReset={onReset} inForce={inForce} />;
   }
 }
 
@@ -173,11 +175,11 @@ export function Segment({ label, value, options, onChange }: { label: string; va
 const FIXED = "\0fixed";
 
 /** One of a few words, or a number of one's own. */
-function WordField({ spec, value, onChange, onReset }: FieldProps<NumberOrWordSpec>) {
+function WordField({ spec, value, onChange, onReset, inForce }: FieldProps<NumberOrWordSpec>) {
   const errorId = useId();
   const fixed = typeof value === "number";
-  const start = typeof spec.default === "number" ? spec.default : Math.min(spec.max, Math.max(spec.min, spec.min + (spec.max - spec.min) / 5));
-  const number = fixed ? value : Number(start.toPrecision(2));
+  const start = typeof spec.default === "number" ? spec.default : (inForce ?? spec.min + (spec.max - spec.min) / 5);
+  const number = fixed ? value : Math.min(spec.max, Math.max(spec.min, Number(start.toPrecision(2))));
   const box = useNumberBox(spec, number, onChange);
   const options = [...spec.words, { value: FIXED, label: "Fixed" }];
   const choose = (next: string) => { box.settle(); onChange(next === FIXED ? number : next); };
