@@ -1,4 +1,5 @@
 import { lazy, Suspense } from "react";
+import type { StepId } from "./state";
 import { useStudio } from "./state/useStudio";
 import { ActionBar } from "./ui/ActionBar";
 import { Shell } from "./ui/Shell";
@@ -17,12 +18,14 @@ const SaveStep = lazy(() => import("./panels/save/SaveStep"));
 
 export function App() {
   useKeyboard();
+  const step = useStudio((s) => s.step);
   return (
     <FoldersProvider>
       <a className="skip" href="#main">Skip to the step</a>
       <div className="shell">
         <TopBar />
-        <Suspense fallback={<Opening />}><Step /></Suspense>
+        {/* Keyed: a step that is still being fetched does not keep the one before it in the page. */}
+        <Suspense key={step} fallback={<Opening />}><Step step={step} /></Suspense>
       </div>
       <Drawers />
       <PageSignals />
@@ -30,8 +33,7 @@ export function App() {
   );
 }
 
-function Step() {
-  const step = useStudio((s) => s.step);
+function Step({ step }: { step: StepId }) {
   switch (step) {
     case "load": return <LoadStep />;
     case "check": return <CheckStep />;

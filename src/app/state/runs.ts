@@ -7,17 +7,21 @@ import type { RunRecord, StudioState } from "./types";
 const LIMIT = 50;
 const SYMBOLS: Record<string, string> = { theta: "θ", lambda: "λ", gateFactor: "gate", alpha: "α" };
 
-/** "r 0.20 · gate 0.70 · θ adaptive": the first three options in front of the form, those of the pass before the others. */
-export function summarise(recipe: Recipe, methods: MethodInfo[]): string {
+/** The options in front of the form as name and value, those of the pass before the others. */
+export function frontOptions(recipe: Recipe, methods: MethodInfo[]): { name: string; text: string; numeric: boolean }[] {
   const params = methods.find((m) => m.id === recipe.method)?.params ?? {};
   const front = Object.entries(params).filter(([, spec]) => !spec.advanced && spec.effect !== "write");
   const order = [...front.filter(([, spec]) => spec.effect === "pass"), ...front.filter(([, spec]) => spec.effect !== "pass")];
-  const words = order.slice(0, 3).map(([key, spec]) => {
+  return order.map(([key, spec]) => {
     const value = recipe.params[key] ?? spec.default;
-    if (spec.kind === "choice") return spec.options.find((option) => option.value === value)?.label ?? String(value);
-    return `${SYMBOLS[key] ?? key} ${paramValue(value)}`;
+    const text = spec.kind === "choice" ? (spec.options.find((option) => option.value === value)?.label ?? String(value)) : paramValue(value);
+    return { name: SYMBOLS[key] ?? key, text, numeric: spec.kind !== "choice" };
   });
-  return words.join(" · ");
+}
+
+/** "r 0.20 · gate 0.70 · θ adaptive": the first three of them. A choice is its own word. */
+export function summarise(recipe: Recipe, methods: MethodInfo[]): string {
+  return frontOptions(recipe, methods).slice(0, 3).map(({ name, text, numeric }) => (numeric ? `${name} ${text}` : text)).join(" · ");
 }
 
 /** Adds a run, or, when the latest one has the same recipe, renews it. Pinned runs are dropped last. */

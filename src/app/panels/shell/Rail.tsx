@@ -1,6 +1,7 @@
 import { useShallow } from "zustand/shallow";
+import { frontOptions } from "../../state/runs";
 import { useStudio } from "../../state/useStudio";
-import { bytes, percent, alpha, shortCount, shortHash, paramValue } from "../../ui/format";
+import { bytes, percent, alpha, shortCount, shortHash } from "../../ui/format";
 import { Role } from "../../ui/marks";
 import { CheckpointCard } from "./CheckpointCard";
 
@@ -30,7 +31,7 @@ export function MergedCard() {
   const step = useStudio((s) => s.step);
   const dtype = useStudio((s) => (s.recipe?.output.dtype === "base" ? s.models.find((m) => m.id === s.baseId)?.facts.dtypes[0]?.dtype : s.recipe?.output.dtype));
   const shaped = method && recipe && (step === "shape" || step === "try" || step === "save");
-  const front = shaped ? Object.entries(method.params).find(([, spec]) => !spec.advanced && (spec.kind === "number" || spec.kind === "number-or-word")) : undefined;
+  const front = shaped ? frontOptions(recipe, [method]).find((option) => option.numeric) : undefined;
   return (
     <article className={made ? "cp out made" : "cp out"}>
       <svg className="join" viewBox="0 0 20 30" aria-hidden="true"><path className="w1" d="M1 0C1 12 5 16 13 16" /><path className="w2" d="M9 0C9 10 10 16 13 16" /><path className="w3" d="M13 16H20" /></svg>
@@ -41,7 +42,7 @@ export function MergedCard() {
           <p className="name">{made ? made.name : method.label}</p>
           <dl className="facts">
             {made && <><dt>method</dt><dd>{method.label}</dd></>}
-            {front && <><dt>{front[0]}</dt><dd>{paramValue(recipe.params[front[0]] ?? front[1].default)}</dd></>}
+            {front && <><dt>{front.name}</dt><dd>{front.text}</dd></>}
             <dt>α</dt><dd>{range.length === 0 ? "–" : range[0] === range[1] ? alpha(range[0]) : `${alpha(range[0])}–${alpha(range[1])}`}</dd>
             <dt>parameters</dt><dd>{shortCount(plan?.parameters)}</dd>
             <dt>{made ? "size" : "forecast"}</dt><dd>{made ? bytes(made.totalBytes) : plan ? `${bytes(plan.totalBytes)} ${dtype ?? ""}` : "–"}</dd>
