@@ -69,7 +69,22 @@ function indexedKeyValue(name: string, factory: IDBFactory): KeyValue {
       return (await open()).transaction(STORE, mode, { durability });
     }
   };
-  const store = (durability: Durability): UseStore => async (mode, callback) => callback((await transaction(mode, durability)).objectStore(STORE));
+  const store =
+    (durability: Durability): UseStore =>
+    async (mode, callback) => {
+      const work = await transaction(mode, durability);
+      try {
+        return await callback(work.objectStore(STORE));
+      } catch (error) {
+        // A value that cannot be stored throws out of `put`, and the puts before it would still be committed.
+        try {
+          work.abort();
+        } catch {
+          // it has ended already
+        }
+        throw error;
+      }
+    };
   const relaxed = store("relaxed");
   const strict = store("strict");
   const pick = (durability: Durability | undefined): UseStore => (durability === "strict" ? strict : relaxed);

@@ -24,11 +24,12 @@ const STAGES = "stages";
 
 /**
  * Outputs in a browser. A stage is a folder `stages/<id>` of the origin's own file system; this worker holds the lock
- * `stage:<id>` while it lives, so a stage whose lock is free belongs to a tab that is gone.
+ * `stage:<id>` while it lives, so a stage whose lock is free belongs to a tab that is gone. Without `storage` only picked folders work.
  */
-export function createOutputs(storage: StorageManager, locks: Locks): Outputs {
+export function createOutputs(storage: StorageManager | undefined, locks: Locks): Outputs {
   const stages = async (): Promise<FileSystemDirectoryHandle> => {
     try {
+      if (!storage) throw new TypeError("navigator.storage is missing");
       return await (await storage.getDirectory()).getDirectoryHandle(STAGES, { create: true });
     } catch (cause) {
       throw new StudioError("permission", "Saving: this browser does not offer a file system to pages here. Save to a folder instead, or leave private browsing.", { title: "No place to write", todo: "Save to a folder, or leave private browsing." }, { cause });
@@ -72,6 +73,7 @@ export function createOutputs(storage: StorageManager, locks: Locks): Outputs {
   return {
     open: async (target) => (target.kind === "folder" ? pickedFolder(target.handle, target.name) : stage(target.name, target.kind === "zip")),
     sweep: async () => {
+      if (!storage) return;
       const directory = await stages();
       const ids: string[] = [];
       for await (const id of (directory as FileSystemDirectoryHandle & { keys(): AsyncIterable<string> }).keys()) ids.push(id);

@@ -1,0 +1,45 @@
+/** The engine's host in the tab: hands it the GPU, the stored models and the places to write, and answers the page. */
+import { modelFacts } from "../analysis/facts";
+import { createEngine } from "../engine/engine";
+import type { ModelFacts } from "../engine/api";
+import { indexedDatabases } from "../store/keyValue";
+import { createLibrary } from "../store/library";
+import { localLocks, webLocks } from "../store/locks";
+import { freeBytes, probeQuota } from "../store/quota";
+import { createFisherFiles } from "./fisherFiles";
+import { withJobLocks } from "./jobs";
+import { createOutputs } from "./outputs";
+import { expose } from "./rpc";
+
+// Outside secure contexts these are missing; the page still loads, inspects in place, and says what is not there.
+const storage = navigator.storage as StorageManager | undefined;
+const manager = navigator.locks as LockManager | undefined;
+const locks = manager ? webLocks(manager) : localLocks();
+
+const databases = indexedDatabases(indexedDB);
+const library = createLibrary<ModelFacts>({
+  databases,
+  locks,
+  describe: modelFacts,
+  ...(storage && {
+    probeQuota: (bytes: number) => probeQuota(storage, bytes),
+    freeBytes: () => freeBytes(storage),
+    usedBytes: async () => (await storage.estimate()).usage,
+    persisted: () => storage.persisted(),
+  }),
+});
+
+const outputs = createOutputs(storage, locks);
+outputs.sweep().catch(() => undefined); // leftovers cost only space; the next start tries again
+const fisherFiles = createFisherFiles(storage);
+
+const engine = createEngine({
+  gpu: (navigator as { gpu?: GPU }).gpu,
+  library,
+  passes: databases.open("studio-passes"),
+  openOutput: (target) => outputs.open(target),
+  fisherFile: (key, size) => fisherFiles.create(key, size),
+  readFisherFile: (key) => fisherFiles.read(key),
+});
+
+expose(withJobLocks(engine, locks), self);

@@ -1,0 +1,78 @@
+import { expect, test } from "vitest";
+import { localLocks, webLocks } from "../../../src/store/locks";
+import { askPersistence, freeBytes, probeQuota } from "../../../src/store/quota";
+import { FakeDirectory } from "./fakeDirectory";
+
+/** A file system whose files are only sizes, so that a probe may be large. */
+function sparse(quota: number): { storage: StorageManager; sizes: number[]; removed: string[] } {
+  const sizes: number[] = [];
+  const removed: string[] = [];
+  const handle = {
+    truncate: (size: number) => {
+      sizes.push(size);
+      if (size > quota) throw new DOMException("", "QuotaExceededError");
+    },
+    close: () => undefined,
+  };
+  const root = {
+    getFileHandle: async () => ({ createSyncAccessHandle: async () => handle }),
+    removeEntry: async (name: string) => void removed.push(name),
+  };
+  return { storage: { getDirectory: async () => root, estimate: async () => ({ quota: 10, usage: 0 }) } as unknown as StorageManager, sizes, removed };
+}
+
+test.each([0, 5_000_000, 150e9])("measures a quota of %d bytes to 2 %", async (quota) => {
+  const { storage, sizes, removed } = sparse(quota);
+  const free = (await freeBytes(storage))!;
+  expect(free).toBeLessThanOrEqual(quota);
+  expect(free).toBeGreaterThanOrEqual(quota * 0.97 - 2 ** 20);
+  expect(sizes.at(-1)).toBe(0);
+  expect(removed).toEqual([".probe"]);
+});
+
+test("says whether so many bytes would be granted, against the browser's own estimate", async () => {
+  expect(await probeQuota(sparse(10e9).storage, 9e9)).toMatchObject({ enough: true });
+  expect(await probeQuota(sparse(10e9).storage, 11e9)).toMatchObject({ enough: false });
+});
+
+test("falls back to the estimate, and without one to yes", async () => {
+  const without = { getDirectory: async () => new FakeDirectory("").handle(), estimate: async () => ({ quota: 100, usage: 40 }) } as unknown as StorageManager;
+  expect(await probeQuota(without, 60)).toEqual({ enough: true, freeBytes: 60 });
+  expect(await probeQuota(without, 61)).toEqual({ enough: false, freeBytes: 60 });
+  const nothing = { getDirectory: () => Promise.reject(new DOMException("", "SecurityError")), estimate: async () => ({}) } as unknown as StorageManager;
+  expect(await probeQuota(nothing, 1e15)).toEqual({ enough: true });
+  expect(await freeBytes(nothing)).toBeUndefined();
+});
+
+test("does not wait for ever for an answer about persistence", async () => {
+  expect(await askPersistence({ persist: () => new Promise(() => undefined) }, 20)).toBe(false);
+  expect(await askPersistence({ persist: async () => true }, 1000)).toBe(true);
+  expect(await askPersistence({})).toBe(false);
+});
+
+test("locks are taken at once or not at all", async () => {
+  const locks = localLocks();
+  const release = await locks.acquire("a");
+  expect(await locks.acquire("a")).toBeUndefined();
+  expect(await locks.acquire("b")).toBeDefined();
+  release!();
+  expect(await locks.acquire("a")).toBeDefined();
+});
+
+test("Web Locks are held until released", async () => {
+  let held: Promise<unknown> | undefined;
+  const manager = {
+    request: async (_name: string, options: { ifAvailable: boolean }, use: (lock: object | null) => Promise<void> | void) => {
+      expect(options.ifAvailable).toBe(true);
+      if (held) return use(null);
+      held = Promise.resolve(use({})).then(() => (held = undefined));
+      return held;
+    },
+  } as unknown as LockManager;
+  const locks = webLocks(manager);
+  const release = await locks.acquire("a");
+  expect(await locks.acquire("a")).toBeUndefined();
+  release!();
+  await held;
+  expect(await locks.acquire("a")).toBeDefined();
+});

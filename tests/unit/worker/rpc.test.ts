@@ -1,0 +1,115 @@
+import { afterEach, expect, test } from "vitest";
+import { StudioError } from "../../../src/core/errors";
+import type { EngineApi } from "../../../src/engine/api";
+import { localLocks } from "../../../src/store/locks";
+import { pageSide } from "../../../src/worker/client";
+import { withJobLocks } from "../../../src/worker/jobs";
+import { connect, expose, type Connection, type Endpoint } from "../../../src/worker/rpc";
+
+const engine = {
+  factor: 3,
+  async times(x: number) { return x * this.factor; },
+  async count(to: number, onStep: (i: number) => void, onHalf: (text: string) => void) {
+    for (let i = 0; i < to; i++) {
+      onStep(i);
+      if (i * 2 === to) onHalf("half");
+    }
+    return "done";
+  },
+  async fail(kind: string) {
+    if (kind === "studio") throw new StudioError("bad-recipe", "Merging: no.", { title: "No", where: "here", n: 4, odd: () => 1 });
+    if (kind === "plain") throw new RangeError("out of range");
+    throw "a word";
+  },
+  async unclonable() { return () => 1; },
+  async never() { return new Promise<void>(() => undefined); },
+};
+
+const open: MessageChannel[] = [];
+afterEach(() => { for (const channel of open.splice(0)) channel.port1.close(); });
+function bridge(): Connection<typeof engine> {
+  const channel = new MessageChannel();
+  open.push(channel);
+  expose(engine, channel.port1 as Endpoint);
+  return connect<typeof engine>(channel.port2 as Endpoint);
+}
+
+test("calls a method on its object and answers many calls at once", async () => {
+  const { api } = bridge();
+  expect(await Promise.all([api.times(1), api.times(2), api.times(5)])).toEqual([3, 6, 15]);
+});
+
+test("callbacks come in order and before the result", async () => {
+  const { api } = bridge();
+  const seen: unknown[] = [];
+  seen.push(await api.count(4, (i) => seen.push(i), (text) => seen.push(text)));
+  expect(seen).toEqual([0, 1, 2, "half", 3, "done"]);
+});
+
+test("a StudioError crosses with code and details", async () => {
+  const error: unknown = await bridge().api.fail("studio").catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(StudioError);
+  expect(error).toMatchObject({ code: "bad-recipe", message: "Merging: no.", details: { title: "No", where: "here", n: 4 } });
+});
+
+test("other exceptions keep their message", async () => {
+  await expect(bridge().api.fail("plain")).rejects.toMatchObject({ code: "internal", message: "out of range" });
+  await expect(bridge().api.fail("word")).rejects.toMatchObject({ code: "internal", message: "a word" });
+});
+
+test("what cannot be cloned is an error, on either side", async () => {
+  const { api } = bridge();
+  await expect(api.unclonable()).rejects.toMatchObject({ code: "internal" });
+  await expect(api.times({ f: () => 1 } as unknown as number)).rejects.toMatchObject({ code: "internal" });
+  expect(await api.times(1)).toBe(3);
+});
+
+test("unknown methods and those of every object are refused", async () => {
+  const { api } = bridge();
+  const any = api as unknown as Record<string, () => Promise<unknown>>;
+  await expect(any.nope!()).rejects.toThrow(/no method "nope"/);
+  await expect((Reflect.get(api, "hasOwnProperty") as () => Promise<unknown>)()).rejects.toThrow(/no method/);
+});
+
+test("when the other side is gone, open and later calls reject", async () => {
+  const { api, fail } = bridge();
+  const call = api.never();
+  fail(new StudioError("internal", "The engine stopped."));
+  await expect(call).rejects.toThrow("The engine stopped.");
+  await expect(api.times(1)).rejects.toThrow("The engine stopped.");
+});
+
+test("the api can be returned from an async function", async () => {
+  const { api } = bridge();
+  expect(await (async () => api)()).toBe(api);
+});
+
+test("a long call holds its job's lock, a second of the same id is busy", async () => {
+  const locks = localLocks();
+  let go = (): void => undefined;
+  const gate = new Promise<void>((resolve) => (go = resolve));
+  const locked = withJobLocks({ measure: async () => gate, cancel: async () => "ok" } as unknown as EngineApi, locks);
+  const first = (locked.measure as (id: string) => Promise<unknown>)("7");
+  await Promise.resolve();
+  expect(await locks.acquire("job:7")).toBeUndefined();
+  await expect((locked.measure as (id: string) => Promise<unknown>)("7")).rejects.toMatchObject({ code: "busy" });
+  expect(await locked.cancel("7")).toBe("ok");
+  go();
+  await first;
+  expect(await locks.acquire("job:7")).toBeDefined();
+});
+
+test("the page asks for persistence before a copy, not for the sample or for files in place", async () => {
+  const log: string[] = [];
+  const api = pageSide(
+    { ingest: async (id: string) => { log.push(id); }, models: async () => ["m"] } as unknown as EngineApi,
+    { persist: async () => { log.push("asked"); return true; } },
+  );
+  const folder = { name: "a", files: [] };
+  await api.ingest("copy", folder, { backend: "copy" }, () => undefined);
+  await api.ingest("sample", folder, { backend: "copy", sample: true }, () => undefined);
+  await api.ingest("place", folder, { backend: "session" }, () => undefined);
+  expect(log).toEqual(["asked", "copy", "sample", "place"]);
+  expect(await api.persist()).toBe(true);
+  expect(await api.models()).toEqual(["m"]);
+});
