@@ -31,9 +31,8 @@ fn tuned_pair(p: u32) -> vec2f {
 }
 
 fn add(e: u32, theta0: f32, theta: f32, keep: bool) {
-  var x = theta;
-  if (DELTA == 1u) { x = select(0.0, settle(theta - theta0), keep && params.c != 0.0); }
-  let term = settle(params.c * x);
+  var term = settle(params.c * theta);
+  if (DELTA == 1u) { term = select(0.0, settle(params.c * settle(theta - theta0)), keep && params.c != 0.0); }
   if (FIRST == 1u) { sum[e] = term; } else { sum[e] = sum[e] + term; }
 }
 

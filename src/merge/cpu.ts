@@ -20,7 +20,7 @@ export function applyOpCpu(op: TensorOp, slice: OpSlice, outDtype: FloatDtype): 
   const change = op.kind === "add" ? addMany(op, theta0, slice) : ties(op, theta0, slice);
   const out = new Float32Array(theta0.length);
   for (let i = 0; i < out.length; i++) out[i] = f(f(theta0[i]! + change[i]!) * scale);
-  return store(out, base, outDtype, scale, (i) => change[i] === 0);
+  return store(out, base, outDtype, scale, change);
 }
 
 /** A tensor in another dtype, each value rounded once; the bytes themselves when the dtype stays. */
@@ -47,30 +47,40 @@ export function voteBalance(op: TiesOp, slice: OpSlice): number {
 function addOne(theta0: Float32Array, slice: OpSlice, a: number, mask: Mask, scale: number, outDtype: FloatDtype): Uint8Array {
   const expert = slice.experts[0]!;
   const out = toFloat32(expert.bytes, expert.dtype);
-  const unchanged = new Uint8Array(out.length);
-  for (let i = 0; i < out.length; i++) {
-    const keep = a !== 0 && (!mask || maskBit(mask, i));
-    const change = keep ? f(a * f(out[i]! - theta0[i]!)) : 0;
-    if (change === 0) unchanged[i] = 1;
-    // At a = 1 the sum could miss theta by a rounding; the endpoint is theta itself.
-    if (!(keep && a === 1)) out[i] = f(theta0[i]! + change);
-    out[i] = f(out[i]! * scale);
+  const change = moves(theta0, out, a, mask);
+  if (a !== 1) for (let i = 0; i < out.length; i++) out[i] = theta0[i]! + change[i]!;
+  // At a = 1 the sum could miss theta by a rounding; the endpoint is theta itself.
+  else if (mask) for (let i = 0; i < out.length; i++) if (!maskBit(mask, i)) out[i] = theta0[i]! + 0;
+  if (scale !== 1) for (let i = 0; i < out.length; i++) out[i] = out[i]! * scale;
+  return store(out, slice.base!, outDtype, scale, change);
+}
+
+/**
+ * c m (theta - theta0), each step rounded to f32; 0 where m or c is 0. Storing into a Float32Array rounds, as Math.fround does.
+ * The loops are kept plain and apart: one with the mask's test inside runs at a third of the speed.
+ */
+function moves(theta0: Float32Array, theta: Float32Array, c: number, mask: Mask): Float32Array {
+  const out = new Float32Array(theta.length);
+  if (c === 0) return out;
+  if (!mask) {
+    for (let i = 0; i < out.length; i++) out[i] = c * f(theta[i]! - theta0[i]!);
+    return out;
   }
-  return store(out, slice.base!, outDtype, scale, (i) => unchanged[i] === 1);
+  for (let word = 0, i = 0; i < out.length; word++) {
+    const end = Math.min(i + 32, out.length);
+    for (let bits = mask[word]!; i < end; i++, bits >>>= 1) if (bits & 1) out[i] = c * f(theta[i]! - theta0[i]!);
+  }
+  return out;
 }
 
 function addMany(op: TensorOp & { kind: "add" }, theta0: Float32Array, slice: OpSlice): Float32Array {
-  const sum = new Float32Array(theta0.length);
+  let sum: Float32Array | undefined;
   op.coefficients.forEach((coefficient, k) => {
-    const c = f(coefficient);
-    const theta = toFloat32(slice.experts[k]!.bytes, slice.experts[k]!.dtype);
-    const mask = sliceMask(op.masks?.[k], slice);
-    for (let i = 0; i < sum.length; i++) {
-      const x = c !== 0 && (!mask || maskBit(mask, i)) ? f(theta[i]! - theta0[i]!) : 0;
-      sum[i] = k === 0 ? f(c * x) : f(sum[i]! + f(c * x));
-    }
+    const term = moves(theta0, toFloat32(slice.experts[k]!.bytes, slice.experts[k]!.dtype), f(coefficient), sliceMask(op.masks?.[k], slice));
+    if (sum) for (let i = 0; i < term.length; i++) sum[i] = sum[i]! + term[i]!;
+    else sum = term;
   });
-  return sum;
+  return sum ?? new Float32Array(theta0.length);
 }
 
 function combine(op: TensorOp & { kind: "combine" }, slice: OpSlice): Float32Array {
@@ -83,23 +93,16 @@ function combine(op: TensorOp & { kind: "combine" }, slice: OpSlice): Float32Arr
   return sum;
 }
 
-/** Calls `visit` with x_k = w_k m_k (theta_k - theta0) of each expert in turn. */
-function eachExpert(op: TiesOp, theta0: Float32Array, slice: OpSlice, visit: (k: number, w: number, x: (i: number) => number) => void): void {
-  op.weights.forEach((weight, k) => {
-    const w = f(weight);
-    const theta = toFloat32(slice.experts[k]!.bytes, slice.experts[k]!.dtype);
-    const mask = sliceMask(op.masks?.[k], slice);
-    visit(k, w, (i) => (!mask || maskBit(mask, i) ? f(w * f(theta[i]! - theta0[i]!)) : 0));
-  });
-}
+/** x_k = w_k m_k (theta_k - theta0) of one expert. */
+const movesOf = (op: TiesOp, k: number, theta0: Float32Array, slice: OpSlice): Float32Array =>
+  moves(theta0, toFloat32(slice.experts[k]!.bytes, slice.experts[k]!.dtype), f(op.weights[k]!), sliceMask(op.masks?.[k], slice));
 
 function tally(op: TiesOp, theta0: Float32Array, slice: OpSlice): Float32Array {
   const votes = new Float32Array(theta0.length);
-  eachExpert(op, theta0, slice, (k, _, x) => {
-    for (let i = 0; i < votes.length; i++) {
-      const vote = op.elect === "count" ? Math.sign(x(i)) : x(i);
-      votes[i] = k === 0 ? vote : f(votes[i]! + vote);
-    }
+  op.weights.forEach((_, k) => {
+    const x = movesOf(op, k, theta0, slice);
+    if (op.elect === "count") for (let i = 0; i < x.length; i++) votes[i] = votes[i]! + Math.sign(x[i]!);
+    else for (let i = 0; i < x.length; i++) votes[i] = votes[i]! + x[i]!;
   });
   return votes;
 }
@@ -109,27 +112,32 @@ function ties(op: TiesOp, theta0: Float32Array, slice: OpSlice): Float32Array {
   const positive = zeroIsPositive(op);
   const sum = new Float32Array(theta0.length);
   const weight = new Float32Array(theta0.length);
-  eachExpert(op, theta0, slice, (_, w, x) => {
-    const share = op.divisor === "count" ? 1 : w;
-    for (let i = 0; i < sum.length; i++) {
-      const value = x(i);
-      const up = votes[i]! > 0 || (votes[i] === 0 && positive);
-      if (up ? value > 0 : value < 0) {
-        sum[i] = f(sum[i]! + value);
-        weight[i] = f(weight[i]! + share);
+  op.weights.forEach((w, k) => {
+    const x = movesOf(op, k, theta0, slice);
+    const share = op.divisor === "count" ? 1 : f(w);
+    for (let i = 0; i < x.length; i++) {
+      const vote = votes[i]!;
+      const value = x[i]!;
+      if (vote > 0 || (vote === 0 && positive) ? value > 0 : value < 0) {
+        sum[i] = sum[i]! + value;
+        weight[i] = weight[i]! + share;
       }
     }
   });
   const lambda = f(op.lambda);
-  for (let i = 0; i < sum.length; i++) sum[i] = f(lambda * (op.divisor !== "none" && weight[i] !== 0 ? f(sum[i]! / weight[i]!) : sum[i]!));
+  const divide = op.divisor !== "none";
+  for (let i = 0; i < sum.length; i++) sum[i] = lambda * (divide && weight[i] !== 0 ? f(sum[i]! / weight[i]!) : sum[i]!);
   return sum;
 }
 
-/** Rounds to the output dtype; entries that did not change keep the base's bits when dtype and scale allow it. */
-function store(out: Float32Array, base: StoredBytes, outDtype: FloatDtype, scale: number, unchanged: (i: number) => boolean): Uint8Array {
+/** Rounds to the output dtype; entries whose change is 0 keep the base's bits when dtype and scale allow it. */
+function store(out: Float32Array, base: StoredBytes, outDtype: FloatDtype, scale: number, change: Float32Array): Uint8Array {
   const bytes = fromFloat32(out, outDtype);
   if (scale !== 1 || base.dtype !== outDtype) return bytes;
-  const width = outDtype === "F32" ? 4 : 2;
-  for (let i = 0; i < out.length; i++) if (unchanged(i)) for (let b = i * width; b < (i + 1) * width; b++) bytes[b] = base.bytes[b]!;
+  const aligned = base.bytes.byteOffset % 4 === 0 ? base.bytes : base.bytes.slice();
+  const words = (b: Uint8Array) => (outDtype === "F32" ? new Uint32Array(b.buffer, b.byteOffset, out.length) : new Uint16Array(b.buffer, b.byteOffset, out.length));
+  const target = words(bytes);
+  const source = words(aligned);
+  for (let i = 0; i < out.length; i++) if (change[i] === 0) target[i] = source[i]!;
   return bytes;
 }

@@ -67,14 +67,19 @@ export const ties = defineMethod({
     return notes;
   },
   needsMajority: (params, models) => params.zero === "majority" && models > 1,
-  planTensor: ({ params, weights, masks, majority }) => ({
-    kind: "ties",
-    weights: weightsFor(params, weights),
-    masks,
-    lambda: params.lambda as number,
-    elect: params.elect as "sum" | "count",
-    zero: params.zero as "plus" | "majority",
-    divisor: params.divisor as "weights" | "count" | "none",
-    ...(majority === undefined ? {} : { majority }),
-  }),
+  planTensor: ({ params, weights: given, masks, majority }) => {
+    const weights = weightsFor(params, given);
+    // One model agrees with itself: no vote, and dividing by its weight undoes the weight.
+    if (weights.length === 1) return { kind: "add", coefficients: [(params.lambda as number) * (params.divisor === "weights" && weights[0] !== 0 ? 1 : weights[0]!)], masks };
+    return {
+      kind: "ties",
+      weights,
+      masks,
+      lambda: params.lambda as number,
+      elect: params.elect as "sum" | "count",
+      zero: params.zero as "plus" | "majority",
+      divisor: params.divisor as "weights" | "count" | "none",
+      ...(majority === undefined ? {} : { majority }),
+    };
+  },
 });

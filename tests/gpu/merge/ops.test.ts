@@ -104,6 +104,15 @@ describe("awkward tensors", () => {
     }
   });
 
+  test("negative zeros with negative coefficients, to another dtype and scaled", async () => {
+    const slice = one([-0, -0, 0, -0], [-0, 1, 0, 0], [-0, 0, -1, 0]);
+    const masks: Mask[] = [Uint32Array.from([0b0101]), Uint32Array.from([0b1001])];
+    for (const op of [{ kind: "add", coefficients: [-0.5, -0.25], masks }, { kind: "add", coefficients: [-0.5], masks }, { kind: "add", coefficients: [-0.5], masks, scale: 0.5 }] satisfies TensorOp[]) {
+      await expectTwins(op, slice, "BF16");
+      await expectTwins(op, slice, "F32");
+    }
+  });
+
   test("signs that cancel", async () => {
     const slice = one([1, 1], [3, 0.5], [-1, 1.5]);
     const ties: Omit<TiesOp, "zero"> = { kind: "ties", weights: [1, 1], lambda: 1, elect: "sum", divisor: "count" };
