@@ -2,7 +2,7 @@ import { StudioError, throwIfCancelled } from "../core/errors";
 import type { Checkpoint } from "../core/tensors";
 import type { Gpu } from "../gpu/gpu";
 import { keepRule, cutWithoutRank, cutOf, rankOf, RankSelect, type Cut } from "../kernels/stats/trim";
-import { selectCut, type KeyPanel } from "../kernels/stats/select";
+import { selectCut, selectThreshold, type KeyPanel } from "../kernels/stats/select";
 import { createDecoder } from "../model/decoder";
 import type { ModelConfig } from "../model/config";
 import type { GradientVisitor } from "../model/gradients";
@@ -64,7 +64,30 @@ export async function fisherPass(gpu: Gpu, pass: FisherPass): Promise<{ losses: 
 }
 
 /** What the pass does with the keys of a tensor. */
-type Mode = { kind: "trim"; cuts: Cut[] | undefined } | { kind: "count"; selects: RankSelect[] };
+type Mode = { kind: "trim"; cuts: ModelCut[] | undefined } | { kind: "count"; selects: RankSelect[][] };
+
+/** A cut with the key just below it, for the quantile that is reported. */
+interface ModelCut {
+  cut: Cut;
+  below: number | undefined;
+}
+
+/**
+ * Rank of the key below the threshold, where numpy's percentile lies strictly between the two; undefined where it is the
+ * threshold itself. The mask needs only the threshold (METHODS A23); the report shows the percentile.
+ */
+function rankBelow(n: number, trim: TrimOptions): number | undefined {
+  const position = (1 - trim.share) * (n - 1);
+  const rank = Math.ceil(position - 1e-9);
+  return trim.rule === "numpy" && rank > 0 && rank - position > 1e-9 ? rank - 1 : undefined;
+}
+
+/** np.percentile(w, 100 (1 - share)) from the smallest kept key and the one below. */
+function percentile(n: number, trim: TrimOptions, threshold: number, below: number | undefined): number {
+  if (below === undefined) return threshold;
+  const position = (1 - trim.share) * (n - 1);
+  return below + (threshold - below) * (position - Math.floor(position));
+}
 
 /** Which entries share a threshold with those of this tensor; undefined: it is not trimmed. A vector always has its own. */
 function scopeOf(role: TensorRole, trim: TrimOptions | undefined): TrimOptions["scope"] | undefined {
@@ -73,17 +96,24 @@ function scopeOf(role: TensorRole, trim: TrimOptions | undefined): TrimOptions["
   return trim.vectors && (role.isNorm || role.isBias) && role.layer !== undefined ? "tensor" : undefined;
 }
 
-async function modelCuts(gpu: Gpu, pass: FisherPass, trim: TrimOptions): Promise<Cut[]> {
-  const n = pass.outputs.reduce((sum, o) => sum + (scopeOf(o.role, trim) === "model" ? o.elements : 0), 0);
+async function modelCuts(gpu: Gpu, pass: FisherPass, trim: TrimOptions): Promise<ModelCut[]> {
+  const n = modelElements(pass.outputs, trim);
   const rule = keepRule(n, trim.rule, trim.share);
-  const rank = rankOf(rule, n);
-  if (rank === undefined) return pass.experts.map(() => cutWithoutRank(rule));
-  const selects = pass.experts.map(() => new RankSelect(rank));
+  const ranks = [rankOf(rule, n), rankBelow(n, trim)].filter((r) => r !== undefined);
+  if (rankOf(rule, n) === undefined) return pass.experts.map(() => ({ cut: cutWithoutRank(rule), below: undefined }));
+  const selects = pass.experts.map(() => ranks.map((rank) => new RankSelect(rank)));
   for (let more = true; more; ) {
     await onePass(gpu, { ...pass, probes: "none", trimEmbed: false, onTensor: () => undefined }, { kind: "count", selects });
-    more = selects.map((s) => s.next()).includes(true);
+    more = selects.flat().map((s) => s.next()).includes(true);
   }
-  return selects.map((s) => cutOf(rule, s));
+  return selects.map(([at, below]) => ({ cut: cutOf(rule, at!), below: below?.threshold }));
+}
+
+const modelElements = (outputs: readonly PassOutput[], trim: TrimOptions): number => outputs.reduce((sum, o) => sum + (scopeOf(o.role, trim) === "model" ? o.elements : 0), 0);
+
+async function keyBelow(gpu: Gpu, keys: readonly KeyPanel[], n: number, trim: TrimOptions): Promise<number | undefined> {
+  const rank = rankBelow(n, trim);
+  return rank === undefined ? undefined : selectThreshold(gpu, keys, rank);
 }
 
 async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses: number[] }> {
@@ -121,12 +151,13 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
     const cols = output.shape.length >= 2 ? output.shape.at(-1)! : output.elements;
     return { base: { source: pass.base, name: output.baseName }, tuned: { source: experts[expert]!, name: output.tunedNames[expert]! }, rows: output.elements / cols, cols, fisher };
   };
-  const finishTrim = async (entry: (typeof waiting)[number], how: Parameters<typeof trimChange>[3], K: number): Promise<void> => {
+  /** `group`: how many entries share the threshold, and the key below it. */
+  const finishTrim = async (entry: (typeof waiting)[number], how: Parameters<typeof trimChange>[3], K: number, group?: { n: number; below: number | undefined }): Promise<void> => {
     const { output, stats, expert, change, keys } = entry;
     const { stats: kept, mask } = await trimChange(gpu, change, keys, how, probesOf(output.role, K), signal);
     releaseKeys(gpu, keys);
-    const row = stats.experts[expert]!;
-    Object.assign(row, kept, kept.threshold === undefined || trim?.key === "magnitude" ? {} : { threshold: kept.threshold * scale });
+    Object.assign(stats.experts[expert]!, kept);
+    if (kept.threshold !== undefined && group) stats.experts[expert]!.threshold = percentile(group.n, trim!, kept.threshold, group.below) * (trim!.key === "fisher" ? scale : 1);
     if (mask) await pass.masks.put(output.name, expert, mask);
   };
 
@@ -152,13 +183,16 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
           }
           const entry = { output, stats, expert, change, keys };
           if (mode.kind === "count") {
-            for (const panel of keys) mode.selects[expert]!.add(await gpu.readFloats(panel.keys, panel.elements));
+            for (const panel of keys) {
+              const values = await gpu.readFloats(panel.keys, panel.elements);
+              for (const select of mode.selects[expert]!) select.add(values);
+            }
             releaseKeys(gpu, keys);
           } else if (!output.role.inBlock2d && !scope) releaseKeys(gpu, keys);
           else if (!scope) await finishTrim(entry, undefined, tensor.cols);
           else if (scope === "block") waiting.push(entry);
-          else if (scope === "model") await finishTrim(entry, { cut: mode.cuts![expert]!, dropZero: trim!.dropZero, state: taken[expert]! }, tensor.cols);
-          else await finishTrim(entry, { rule: keepRule(output.elements, trim!.rule, trim!.share), dropZero: trim!.dropZero }, tensor.cols);
+          else if (scope === "model") await finishTrim(entry, { cut: mode.cuts![expert]!.cut, dropZero: trim!.dropZero, state: taken[expert]! }, tensor.cols, { n: modelElements(pass.outputs, trim!), below: mode.cuts![expert]!.below });
+          else await finishTrim(entry, { rule: keepRule(output.elements, trim!.rule, trim!.share), dropZero: trim!.dropZero }, tensor.cols, { n: output.elements, below: await keyBelow(gpu, keys, output.elements, trim!) });
         }
         if (pass.onFisher && mode.kind === "trim" && output.baseName === tensor.name)
           for (const panel of tensor.panels) {
@@ -180,10 +214,14 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
       const cuts = [];
       for (let expert = 0; expert < experts.length; expert++) {
         const keys = block.filter((w) => w.expert === expert).flatMap((w) => w.keys);
-        cuts.push(await selectCut(gpu, keys, keepRule(keys.reduce((sum, k) => sum + k.elements, 0), trim.rule, trim.share)));
+        const n = keys.reduce((sum, k) => sum + k.elements, 0);
+        cuts.push({ n, cut: await selectCut(gpu, keys, keepRule(n, trim.rule, trim.share)), below: await keyBelow(gpu, keys, n, trim) });
       }
       const states = experts.map(() => ({ taken: 0 }));
-      for (const entry of block) await finishTrim(entry, { cut: cuts[entry.expert]!, dropZero: trim.dropZero, state: states[entry.expert]! }, entry.change.cols);
+      for (const entry of block) {
+        const group = cuts[entry.expert]!;
+        await finishTrim(entry, { cut: group.cut, dropZero: trim.dropZero, state: states[entry.expert]! }, entry.change.cols, group);
+      }
       for (const stats of new Set(block.map((w) => w.stats))) pass.onTensor(stats);
     }
     if (mode.kind === "trim") pass.onBackwardBlock?.(layer);

@@ -9,7 +9,7 @@ export interface ExpertStats {
   fisherSum?: number | undefined;
   /** sum F delta^2. */
   jointSum?: number | undefined;
-  /** Smallest kept key, in units of F |delta| (or |delta|); absent where nothing is trimmed. */
+  /** Where the trim cuts, in units of F |delta| (or |delta|): numpy's percentile under that rule, else the smallest kept key. */
   threshold?: number | undefined;
   /** Entries kept by the trim. */
   kept?: number | undefined;
