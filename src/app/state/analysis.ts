@@ -38,6 +38,16 @@ export const createAnalysis: Slice<AnalysisSlice> = (set, get, env) => {
         await get().refreshShape();
       }
     },
+    fisherFile: async () => {
+      const { recipe } = get();
+      if (!recipe) return undefined;
+      try {
+        return await env.engine.fisherFile(recipe);
+      } catch (error) {
+        get().fail(error, "Fetching the Fisher");
+        return undefined;
+      }
+    },
     refreshShape: async () => {
       if (asking) {
         askAgain = true;

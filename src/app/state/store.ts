@@ -1,4 +1,4 @@
-import { temporal } from "zundo";
+import { temporal, type TemporalState } from "zundo";
 import { createJSONStorage, persist, type StateStorage } from "zustand/middleware";
 import { createStore, type StoreApi } from "zustand/vanilla";
 import type { EngineApi } from "../../engine/api";
@@ -14,7 +14,7 @@ import { createView } from "./view";
 type Remembered = Pick<StudioState, "theme" | "baseId" | "modelIds" | "recipe" | "runs">;
 const remember = (s: StudioState): Remembered => ({ theme: s.theme, baseId: s.baseId, modelIds: s.modelIds, recipe: s.recipe, runs: s.runs });
 
-export type StudioStore = StoreApi<StudioState>;
+export type StudioStore = StoreApi<StudioState> & { temporal: StoreApi<TemporalState<Pick<StudioState, "recipe">>> };
 
 /**
  * The one store. The engine client is given, so that a test gives a fake; `storage` is localStorage in the tab.

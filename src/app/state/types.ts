@@ -70,6 +70,8 @@ export interface AnalysisSlice {
   measuring: string | undefined;
   measure(): Promise<void>;
   refreshShape(): Promise<void>;
+  /** The element-wise Fisher of the last pass, when the recipe asked to keep it; undefined (and a card) when it is gone. */
+  fisherFile(): Promise<File | undefined>;
 }
 
 export interface JobsSlice {

@@ -3,6 +3,8 @@ import { useStore } from "zustand";
 import type { StudioStore } from "./store";
 import type { StudioState } from "./types";
 
+export { useShallow } from "zustand/shallow";
+
 const StudioContext = createContext<StudioStore | undefined>(undefined);
 
 export function StudioProvider({ store, children }: { store: StudioStore; children: ReactNode }) {

@@ -1,7 +1,6 @@
-import { useShallow } from "zustand/shallow";
 import type { Preflight } from "../../../engine/api";
 import { canOpen, pairState } from "../../state";
-import { useStudio } from "../../state/useStudio";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { capitalised, duration, plural, words } from "../../ui/format";
 import { ActionBar } from "../../ui/ActionBar";
 import { FindingCard } from "../../ui/FindingCard";

@@ -1,6 +1,5 @@
-import { useShallow } from "zustand/shallow";
 import { pairState } from "../../state";
-import { useStudio } from "../../state/useStudio";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { capitalised, plural, progressPercent, words } from "../../ui/format";
 import { ActionBar } from "../../ui/ActionBar";
 import { Icon } from "../../ui/icons";

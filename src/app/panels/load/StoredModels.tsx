@@ -1,5 +1,4 @@
-import { useShallow } from "zustand/shallow";
-import { useStudio } from "../../state/useStudio";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { bytes } from "../../ui/format";
 import { describe } from "../drawers/StorageDrawer";
 

@@ -1,6 +1,5 @@
 import { useFolders } from "../shell/Folders";
-import { useShallow } from "zustand/shallow";
-import { useStudio } from "../../state/useStudio";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { plural } from "../../ui/format";
 import { Banner } from "../../ui/marks";
 

@@ -10,7 +10,7 @@ import { Select } from "../../ui/Select";
 import { ModelWeights } from "./ModelWeights";
 import { Line, NumberBox, ParamField, useNumberBox } from "./ParamField";
 import { RecipeDialog } from "./RecipeDialog";
-import { useHistoryDepth } from "./useHistoryDepth";
+import { useHistoryDepth } from "../../state/useHistoryDepth";
 
 type Entry = [name: string, spec: ParamSpec];
 

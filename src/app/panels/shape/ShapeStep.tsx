@@ -1,11 +1,11 @@
 import { useEffect, useMemo, useState } from "react";
-import { useShallow } from "zustand/shallow";
 import type { Recipe } from "../../../core/recipe";
 import type { MethodInfo } from "../../../engine/api";
 import "../../styles/shape.css";
+import { saveBlob } from "../../charts/csv";
 import { CursorProvider } from "../../charts/cursor";
 import { Readout } from "../../charts/Readout";
-import { useStudio } from "../../state/useStudio";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { bytes, count, UNKNOWN } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { Banner } from "../../ui/marks";
@@ -127,7 +127,7 @@ function Running({ fisher }: { fisher: boolean }) {
 function BeforePass({ facts, layers, fisher }: { facts: PassFacts; layers: number; fisher: boolean }) {
   const gpu = useStudio((s) => s.gpu);
   const items: [string, string][] = [
-    ...(fisher ? ([["random inputs", facts.inputs ?? UNKNOWN], ["tokens", count(facts.tokens)]] as [string, string][]) : []),
+    ...(fisher && facts.inputs !== undefined ? ([[facts.seed === undefined ? "given inputs" : "random inputs", facts.inputs], ["tokens", count(facts.tokens)]] as [string, string][]) : []),
     ...(facts.seed === undefined ? [] : ([["seed", String(facts.seed)]] as [string, string][])),
     ["blocks", layers > 0 ? count(layers) : UNKNOWN],
     ["to read", facts.readBytes > 0 ? bytes(facts.readBytes) : UNKNOWN],
@@ -146,11 +146,13 @@ function BeforePass({ facts, layers, fisher }: { facts: PassFacts; layers: numbe
 function Notes({ filling }: { filling: boolean }) {
   const shape = useStudio((s) => s.shape);
   const measured = useStudio((s) => s.measured);
+  const keeps = useStudio((s) => s.recipe?.params["keepFisher"] === true);
   const warnings = [...new Set([...(shape?.warnings ?? []), ...(measured?.warnings ?? [])])];
   const calibration = !filling && shape && shape.calibration.moved > 0 ? shape.calibration : undefined;
   return (
     <>
       {warnings.map((w) => <div key={w} className="note-line warn"><Icon name="warn" /><span>{w}</span></div>)}
+      {!filling && keeps && <FisherDownload />}
       {calibration && (
         <div className="note-line">
           <Icon name="info" />
@@ -163,3 +165,20 @@ function Notes({ filling }: { filling: boolean }) {
   );
 }
 
+
+/** The Fisher of the last pass as a safetensors file, when the recipe keeps it. */
+function FisherDownload() {
+  const fisherFile = useStudio((s) => s.fisherFile);
+  const [state, setState] = useState<"" | "busy" | "gone" | "done">("");
+  const save = async () => {
+    setState("busy");
+    const file = await fisherFile();
+    if (file) saveBlob(file.name || "fisher.safetensors", file);
+    setState(file ? "done" : "gone");
+  };
+  return (
+    <Banner icon="file" lead="The Fisher of this pass is kept." actions={<button type="button" className="btn s" disabled={state === "busy"} onClick={() => void save()}><Icon name={state === "done" ? "check" : "download"} small />Download it</button>}>
+      {state === "gone" ? "It is no longer in this browser; measure again to make it." : "One value per weight, under the model’s own tensor names, as a safetensors file."}
+    </Banner>
+  );
+}

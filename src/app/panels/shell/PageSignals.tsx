@@ -1,7 +1,6 @@
 import { useEffect, useRef, useState } from "react";
-import { useShallow } from "zustand/shallow";
 import { STEPS } from "../../state";
-import { useStudio, useStudioStore } from "../../state/useStudio";
+import { useShallow, useStudio, useStudioStore } from "../../state/useStudio";
 import { progressPercent } from "../../ui/format";
 import { favicon } from "./favicon";
 import { watchRequests } from "./requests";

@@ -1,6 +1,5 @@
 import { useState } from "react";
-import { useShallow } from "zustand/shallow";
-import { useStudio } from "../../state/useStudio";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { Icon } from "../../ui/icons";
 import { CheckpointCard } from "./CheckpointCard";
 

@@ -1,6 +1,5 @@
-import { useShallow } from "zustand/shallow";
 import { frontOptions } from "../../state/runs";
-import { useStudio } from "../../state/useStudio";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { bytes, percent, alpha, shortCount, shortHash } from "../../ui/format";
 import { Role } from "../../ui/marks";
 import { CheckpointCard } from "./CheckpointCard";

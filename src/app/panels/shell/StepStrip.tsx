@@ -1,6 +1,5 @@
-import { useShallow } from "zustand/shallow";
 import { canOpen, STEPS, type StepId } from "../../state";
-import { useStudio } from "../../state/useStudio";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { Icon } from "../../ui/icons";
 
 /** Centre of each step on the 530 px strip. */
