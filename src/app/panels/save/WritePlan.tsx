@@ -79,23 +79,24 @@ export function CardPanel({ plan }: { plan: ExportPlan | undefined }) {
   const lines = plan.modelCard.replace(/\n+$/, "").split("\n");
   const end = lines.indexOf("---", 1);
   const head = lines.slice(0, end > 0 ? end + 1 : 12);
+  const shown = head.filter((l) => l !== "---").slice(0, 6);
   const alphas = shape?.experts[expert]?.layers.map((r) => r.alpha) ?? [];
   return (
     <section className="panel" aria-labelledby="save-card">
       <div className="ph">
         <h2 id="save-card">Model card</h2>
         <span className="sub">{whole ? "README.md" : "top of README.md"}</span>
-        <span className="acts"><button type="button" className="btn s ghost" aria-expanded={whole} onClick={() => setWhole(!whole)}>{whole ? "Show the top" : `Show all ${count(lines.length)} lines`}</button></span>
+        {lines.length > shown.length && <span className="acts"><button type="button" className="btn s ghost" aria-expanded={whole} onClick={() => setWhole(!whole)}>{whole ? "Show the top" : `Show all ${plural(lines.length, "line")}`}</button></span>}
       </div>
       <div className="pb row top cardrow save-card">
         {/* Focusable, so that the keyboard can scroll it. */}
         {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
-        <pre className="card" tabIndex={0} role="region" aria-label="Text of the model card">{(whole ? lines : head.filter((l) => l !== "---").slice(0, 6)).join("\n")}</pre>
+        <pre className="card" tabIndex={0} role="region" aria-label="Text of the model card">{(whole ? lines : shown).join("\n")}</pre>
         {alphas.some((a) => a !== undefined) && (
           <div className="stack gap-1">
             <span className="tiny muted">α, layer 0 to {alphas.length - 1}</span>
             <Spark values={alphas} width={150} height={44} />
-            <span className="tiny muted">table of {plural(alphas.length, "row")} follows</span>
+            {/^\|/m.test(plan.modelCard) && <span className="tiny muted">table of {plural(alphas.length, "row")} follows</span>}
           </div>
         )}
       </div>
