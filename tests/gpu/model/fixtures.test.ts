@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { fisherVisitor } from "../../../src/fisher/accumulate";
 import { parseModelConfig } from "../../../src/model/config";
 import { createDecoder, DEFAULT_LOSS_SCALE } from "../../../src/model/decoder";
 import { readFloatTensor } from "../../../src/model/weights";
@@ -68,6 +69,30 @@ describe.each(["qwen2-tiny-f32", "llama-tiny-bf16"])("%s", (set) => {
       const stats = reference.tensors[name]!;
       expectClose([mean(got)], [stats.fisher_mean], { rtol: 1e-4 }, `mean of ${name}`);
       gradients.forEach((g, s) => expectClose([mean(g.get(name)!.map((v) => v * v))], [stats.per_sample_mean_grad2[s]!], { rtol: 1e-4 }, `sequence ${s}, ${name}`));
+    }
+  });
+
+  test("the Fisher kernels, in two batches and panels of the head, give the golden Fisher of all tensors", async () => {
+    const { gpu, checkpoint } = await open();
+    const decoder = createDecoder(gpu, checkpoint, parseModelConfig(checkpoint.config), { maxRows: 32, panelBytes: 4 * 64 * 128 });
+    const golden = await fixtureTensors(set, "fisher.safetensors");
+    const got = new Map<string, Float64Array>();
+    const visitor = fisherVisitor(gpu, async ({ name, rows, cols, panels, rowIds }) => {
+      const into = got.get(name) ?? new Float64Array(rows * cols);
+      got.set(name, into);
+      for (const panel of panels) {
+        const values = await gpu.readFloats(panel.buffer, panel.rows * cols);
+        values.forEach((value, i) => {
+          const row = Math.floor(i / cols);
+          into[(rowIds ? rowIds[row]! : panel.row0 + row) * cols + (i % cols)] = value / (4 * DEFAULT_LOSS_SCALE ** 2);
+        });
+      }
+    }, 4 * 64 * 128);
+    await decoder.pass(tokens.fisher_N4_L16!, { visitor });
+    expect([...got.keys()].sort()).toEqual([...golden.tensors.keys()].sort());
+    for (const [name, values] of got) {
+      const want = await readFloatTensor(golden, name);
+      expectClose(values, want, { atol: 1e-4 * largest(want), rtol: 1e-3 }, name);
     }
   });
 
