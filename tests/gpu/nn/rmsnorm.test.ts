@@ -4,7 +4,7 @@ import * as reference from "../../reference/nn/rmsnorm";
 import { expectClose, randomFloats } from "../../support/compare";
 import { run } from "../../support/gpu";
 
-const sizes = [[1, 1], [3, 64], [5, 896], [2, 1537], [7, 63], [70_001, 2]] as const;
+const sizes = [[1, 1], [3, 64], [5, 896], [2, 1537], [7, 63], [65_537, 2]] as const;
 
 test.each(sizes)("rmsnorm N=%i C=%i", async (N, C) => {
   const [x, weight] = [randomFloats(7, N * C, 3), randomFloats(8, C)];
