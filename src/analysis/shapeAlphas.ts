@@ -86,7 +86,8 @@ export function alphasOf(tensors: readonly TensorStats[], expert: number, params
     layers,
     outside,
     tensor: (tensor) => {
-      if (tensor.layer !== undefined && tensor.inBlock2d) return perTensor ? byKey.get(tensor.name) : layerAlpha.get(tensor.layer);
+      if (perTensor && byKey.has(tensor.name)) return byKey.get(tensor.name);
+      if (tensor.layer !== undefined && tensor.inBlock2d) return layerAlpha.get(tensor.layer);
       switch (params.outsideT) {
         case "own":
           return ownAlpha(meansOf([tensor], expert, "elements"), scoreMode, map);

@@ -103,6 +103,10 @@ describe("five layers", () => {
     const block = (16 * 0.5 + 48 * rowOf(per, "model.layers.0.mlp.gate_proj.weight").alpha!) / 64;
     expect(rowOf(per, "model.layers.0.input_layernorm.weight").alpha).toBeCloseTo(block, 12);
     expect(per.experts[0]!.layers[0]!.alpha).toBeCloseTo(block, 12);
+    // A bias that is a member of T has a score of its own: its F is a hundred times that of the matrices.
+    const withBias = shape("fim-ties", stats, { alphaScope: "tensor", gateFactor: 1, includeBiasInScore: true });
+    expect(rowOf(withBias, "model.layers.0.self_attn.q_proj.bias").alpha).toBe(0.5);
+    expect(rowOf(withBias, "model.layers.0.self_attn.q_proj.weight").alpha).toBeGreaterThan(0.5);
   });
 });
 
