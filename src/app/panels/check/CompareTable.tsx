@@ -63,7 +63,7 @@ function Row({ row, tight, frozen }: { row: CheckRow; tight: boolean; frozen: bo
   return (
     <>
       <tr className={tight && !row.choice && !fold ? "tight" : undefined}>
-        <td className="k">{row.label}{row.sub && <small>{row.sub}</small>}</td>
+        <td className="k"><span>{row.label}</span>{row.sub && <small>{row.sub}</small>}</td>
         <td><span className="num">{row.base}</span></td>
         <td>{row.tuned.map((value, i) => <span key={i} className="num block">{value}</span>)}</td>
         <td><Chip tone={tone}>{word}</Chip></td>
