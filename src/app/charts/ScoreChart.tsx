@@ -1,7 +1,7 @@
 import { memo, useMemo } from "react";
 import { Line } from "recharts";
 import type { LayerRow } from "../../engine/api";
-import { linearAxis } from "./axes";
+import { crossings, linearAxis } from "./axes";
 import { fixed } from "../ui/format";
 import { linearTick } from "./numbers";
 import { dotRadius, Plot, usePlane } from "./Plot";
@@ -20,18 +20,27 @@ export const ScoreChart = memo(function ScoreChart({ rows, median, height, pendi
   );
 });
 
-/** The label goes to the end of the line, and to the side of it that the points leave free. */
+/** The label stands at the end of the line, above or below, or at its start: where the points leave most room. */
 function Median({ rows, median }: { rows: LayerRow[]; median: number }) {
   const plane = usePlane(rows.length);
   if (!plane) return null;
   const y = plane.y(median);
-  const last = rows.slice(-Math.ceil(rows.length / 3)).filter((r) => r.s !== undefined);
-  const above = last.filter((r) => r.s! > median).length * 2 <= last.length;
+  const text = `median ${fixed(median, 2)}`;
+  const width = text.length * 6.6;
+  const line = rows.flatMap((r) => (r.s === undefined ? [] : [{ x: plane.x(r.layer), y: plane.y(r.s) }]));
+  const places = [
+    { x: plane.right - 2, anchor: "end", from: plane.right - width, above: true },
+    { x: plane.right - 2, anchor: "end", from: plane.right - width, above: false },
+    { x: plane.left + 4, anchor: "start", from: plane.left, above: true },
+    { x: plane.left + 4, anchor: "start", from: plane.left, above: false },
+  ] as const;
+  const crowd = places.map(({ from, above }) => crossings(line, from, from + width, above ? y - 17 : y + 1, above ? y - 1 : y + 17));
+  const place = places[crowd.indexOf(Math.min(...crowd))]!;
   return (
     <g>
       <line className="meanline" x1={plane.left} x2={plane.right} y1={y} y2={y} />
-      <text className="note" x={plane.right - 2} y={above ? y - 4 : y + 13} textAnchor="end">
-        median {fixed(median, 2)}
+      <text className="note" x={place.x} y={place.above ? y - 4 : y + 13} textAnchor={place.anchor}>
+        {text}
       </text>
     </g>
   );

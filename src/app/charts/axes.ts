@@ -153,3 +153,17 @@ export function rampStep(value: number | undefined, [low, high]: readonly [numbe
   const share = log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
   return Math.max(0, Math.min(6, Math.floor(share * 7)));
 }
+
+/** How often a polyline, looked at every 4 pixels, lies in the box [x1, x2] × [y1, y2]: how badly a label there would collide. */
+export function crossings(line: readonly { x: number; y: number }[], x1: number, x2: number, y1: number, y2: number): number {
+  let hits = 0;
+  for (let i = 0; i < line.length; i++) {
+    const a = line[i]!;
+    const b = line[i + 1] ?? a;
+    for (let x = a.x; x <= b.x; x += 4) {
+      const y = b.x > a.x ? a.y + ((b.y - a.y) * (x - a.x)) / (b.x - a.x) : a.y;
+      if (x >= x1 && x <= x2 && y >= y1 && y <= y2) hits++;
+    }
+  }
+  return hits;
+}

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { alphaAxis, decadeAxis, keptTicks, layerTicks, linearAxis, meanOf, minorDecades, niceStep, pendingRanges, rampStep } from "../../../src/app/charts/axes";
+import { alphaAxis, crossings, decadeAxis, keptTicks, layerTicks, linearAxis, meanOf, minorDecades, niceStep, pendingRanges, rampStep } from "../../../src/app/charts/axes";
 
 const PAPER: [number, number] = [0.5, 1 / (1 + Math.exp(-1))];
 
@@ -157,5 +157,15 @@ describe("rampStep", () => {
     expect(rampStep(5, [0, 1], false)).toBe(6);
     expect(rampStep(undefined, [0, 1], false)).toBeUndefined();
     expect(rampStep(0, [1e-6, 1], true)).toBeUndefined();
+  });
+});
+
+describe("crossings", () => {
+  const line = [{ x: 0, y: 0 }, { x: 40, y: 40 }];
+  test("counts where a line runs through a box", () => {
+    expect(crossings(line, 0, 40, 100, 120)).toBe(0);
+    expect(crossings(line, 10, 30, 10, 30)).toBeGreaterThan(crossings(line, 10, 30, 10, 14));
+    expect(crossings([{ x: 5, y: 5 }], 0, 10, 0, 10)).toBe(1);
+    expect(crossings([], 0, 10, 0, 10)).toBe(0);
   });
 });

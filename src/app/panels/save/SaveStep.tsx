@@ -5,7 +5,7 @@ import type { Recipe } from "../../../core/recipe";
 import type { ExportReport, ExportTarget } from "../../../engine/api";
 import { useStudio, useStudioStore } from "../../state/useStudio";
 import { ActionBar } from "../../ui/ActionBar";
-import { bytes, clock, plural } from "../../ui/format";
+import { bytes, duration, plural } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { Banner } from "../../ui/marks";
 import { Shell } from "../../ui/Shell";
@@ -126,7 +126,7 @@ function Done({ report, onAgain, onNew }: { report: ExportReport; onAgain: () =>
   return (
     <Shell
       title={verdict.title}
-      intro={<>{plural(report.files.length, "file")} in <b>{report.name}</b>, {bytes(report.totalBytes)}, in {clock(report.elapsedMs)}.</>}
+      intro={<>{plural(report.files.length, "file")} in <b>{report.name}</b>, {bytes(report.totalBytes)}, in {duration(report.elapsedMs)}.</>}
       aside={
         <div className="row">
           <button type="button" className="btn" onClick={() => void navigator.clipboard.writeText(reportText(report)).then(() => setCopied(true))}>

@@ -2,7 +2,7 @@
 import type { ExportPlan, ExportReport, MethodInfo, Shape, StoredModel } from "../../../engine/api";
 import type { OutputOptions, Recipe } from "../../../core/recipe";
 import { isFloatDtype, type FloatDtype } from "../../../core/tensors";
-import { bytes, clock, count, paramValue, plural, shortHash } from "../../ui/format";
+import { bytes, count, duration, paramValue, plural, shortHash } from "../../ui/format";
 
 export type Where = "folder" | "stage" | "zip";
 
@@ -92,7 +92,7 @@ export function verdictOf(report: ExportReport): Verdict {
 export function reportText(report: ExportReport): string {
   const pad = Math.max(...report.checks.map((c) => c.label.length), 0);
   return [
-    `${report.name}: ${report.files.length} files, ${report.totalBytes} bytes, ${clock(report.elapsedMs)}`,
+    `${report.name}: ${report.files.length} files, ${report.totalBytes} bytes, ${duration(report.elapsedMs)}`,
     `recipe ${report.recipeHash}`,
     "",
     ...report.checks.map((c) => `${c.verdict.toUpperCase().padEnd(7)} ${c.label.padEnd(pad)}  ${c.found}`),

@@ -2,7 +2,7 @@
 import type { Recipe } from "../../../core/recipe";
 import type { LayerRow, MethodInfo, Preflight, Shape, StoredModel, GpuInfo } from "../../../engine/api";
 import type { Quantity } from "../../charts/columns";
-import { bytes, capitalised, clock, count, plural, words } from "../../ui/format";
+import { bytes, capitalised, count, duration, plural, words } from "../../ui/format";
 
 export type ShapeState = "empty" | "loading" | "running" | "ready" | "stale" | "done";
 
@@ -97,5 +97,5 @@ export function readySentence(method: MethodInfo | undefined, facts: PassFacts, 
 export function doneSentence(method: MethodInfo | undefined, elapsedMs: number | undefined): string {
   const ready = "The α curve is ready to save.";
   if (elapsedMs === undefined) return method?.needs.fisher ? `The numbers of this pass are kept. ${ready}` : ready;
-  return `${method?.needs.fisher ? "Fisher pass" : "Pass over both models"} done in ${clock(elapsedMs)}. ${ready}`;
+  return `${method?.needs.fisher ? "Fisher pass" : "Pass over both models"} done in ${duration(elapsedMs)}. ${ready}`;
 }
