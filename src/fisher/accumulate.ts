@@ -2,6 +2,7 @@ import { fisherBias, fisherEmbedding, fisherHead, fisherLinear, fisherNorm } fro
 import type { Gpu } from "../gpu/gpu";
 import { rowPanels } from "../gpu/weight";
 import type { GradientBatch, GradientVisitor } from "../model/gradients";
+import { BufferScope } from "../model/scope";
 
 /** Rows [row0, row0 + rows) of a tensor's raw squared gradients, f32 [rows, cols] on the GPU. */
 export interface FisherPanel {
@@ -28,18 +29,20 @@ export interface FisherTensor {
 
 /**
  * A visitor that turns per-sequence gradients into squared sums, tensor by tensor, and hands each one over while its
- * block is on the GPU. Batches accumulate; buffers are released after the handler's promise settles.
+ * block is on the GPU. Batches accumulate; buffers are released after the handler's promise settles. `end` gives back what
+ * a pass that failed left open.
  *   raw[n, k] = sum over sequences s of (sum over rows t of s of dy[t, n] x[t, k])^2
  * Source: FIM-Merging eq. 7, squared per sequence (METHODS A10).
  */
-export function fisherVisitor(gpu: Gpu, onTensor: (tensor: FisherTensor) => Promise<void>, panelBytes: number): GradientVisitor {
+export function fisherVisitor(gpu: Gpu, onTensor: (tensor: FisherTensor) => Promise<void>, panelBytes: number): GradientVisitor & { end(): void } {
+  const scope = new BufferScope(gpu);
   const open = new Map<string, FisherPanel[]>();
   const compact = new Map<string, { ids: Uint32Array; buffer: GPUBuffer }>();
 
   const panelsOf = (name: string, rows: number, cols: number): FisherPanel[] => {
     const known = open.get(name);
     if (known) return known;
-    const made = rowPanels(rows, cols, panelBytes).map((p) => ({ ...p, buffer: gpu.alloc(p.rows * cols * 4, `F ${name}`) }));
+    const made = rowPanels(rows, cols, panelBytes).map((p) => ({ ...p, buffer: scope.alloc(p.rows * cols * 4, `F ${name}`) }));
     open.set(name, made);
     return made;
   };
@@ -47,7 +50,7 @@ export function fisherVisitor(gpu: Gpu, onTensor: (tensor: FisherTensor) => Prom
     if (!batch.last) return;
     open.delete(tensor.name);
     await onTensor({ ...tensor, panels });
-    gpu.release(...panels.map((p) => p.buffer));
+    scope.free(...panels.map((p) => p.buffer));
   };
 
   const sums = ({ starts, sequences, first }: GradientBatch) => ({ starts, sequences, accumulate: !first });
@@ -73,44 +76,46 @@ export function fisherVisitor(gpu: Gpu, onTensor: (tensor: FisherTensor) => Prom
     async embedding({ name, V, C, tokens, dx, tied }, batch) {
       if (tied) return; // counted with the head, where both parts are summed before squaring
       const ids = Uint32Array.from(new Set(tokens)).sort();
-      const buffer = gpu.alloc(ids.length * C * 4, `F ${name}`);
+      const buffer = scope.alloc(ids.length * C * 4, `F ${name}`);
       fisherEmbedding(gpu, { dx, tokens, startsCpu: batch.startsCpu, ids, C, out: buffer });
       const before = compact.get(name);
-      const merged = before ? await mergeCompact(gpu, before, { ids, buffer }, C) : { ids, buffer };
+      const merged = before ? await mergeCompact(scope, before, { ids, buffer }, C) : { ids, buffer };
       if (!batch.last) {
         compact.set(name, merged);
         return;
       }
       compact.delete(name);
       await onTensor({ name, kind: "embedding", rows: V, cols: C, panels: [{ row0: 0, rows: merged.ids.length, buffer: merged.buffer }], rowIds: merged.ids, complete: true });
-      gpu.release(merged.buffer);
+      scope.free(merged.buffer);
     },
 
     async head({ name, V, C, row0, rows, hidden, dlogits, embedding }, batch) {
       const key = `${name}@${row0}`;
-      const panels = open.get(key) ?? [{ row0, rows, buffer: gpu.alloc(rows * C * 4, `F ${name}`) }];
+      const panels = open.get(key) ?? [{ row0, rows, buffer: scope.alloc(rows * C * 4, `F ${name}`) }];
       open.set(key, panels);
       fisherHead(gpu, { ...sums(batch), x: hidden, dy: dlogits, K: C, row0, rows, embedding, out: panels[0]!.buffer });
       if (!batch.last) return;
       open.delete(key);
       await onTensor({ name, kind: "head", rows: V, cols: C, panels, complete: row0 + rows === V });
-      gpu.release(panels[0]!.buffer);
+      scope.free(panels[0]!.buffer);
     },
+
+    end: () => scope.end(),
   };
 }
 
 /** Adds two compact row sets: rows in both are summed. Small (at most the tokens of two batches), so done on the CPU. */
-async function mergeCompact(gpu: Gpu, a: { ids: Uint32Array; buffer: GPUBuffer }, b: { ids: Uint32Array; buffer: GPUBuffer }, C: number): Promise<{ ids: Uint32Array; buffer: GPUBuffer }> {
+async function mergeCompact(scope: BufferScope, a: { ids: Uint32Array; buffer: GPUBuffer }, b: { ids: Uint32Array; buffer: GPUBuffer }, C: number): Promise<{ ids: Uint32Array; buffer: GPUBuffer }> {
   const ids = Uint32Array.from(new Set([...a.ids, ...b.ids])).sort();
   const sum = new Float32Array(ids.length * C);
   const at = new Map(Array.from(ids, (id, i) => [id, i]));
   for (const part of [a, b]) {
-    const values = await gpu.readFloats(part.buffer, part.ids.length * C);
+    const values = await scope.gpu.readFloats(part.buffer, part.ids.length * C);
     part.ids.forEach((id, i) => {
       const to = at.get(id)! * C;
       for (let c = 0; c < C; c++) sum[to + c]! += values[i * C + c]!;
     });
-    gpu.release(part.buffer);
+    scope.free(part.buffer);
   }
-  return { ids, buffer: gpu.upload(sum, "F embedding") };
+  return { ids, buffer: scope.upload(sum, "F embedding") };
 }

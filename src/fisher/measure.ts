@@ -7,6 +7,7 @@ import { createDecoder } from "../model/decoder";
 import type { ModelConfig } from "../model/config";
 import type { GradientVisitor } from "../model/gradients";
 import type { TensorRole } from "../model/roles";
+import { BufferScope } from "../model/scope";
 import { MAX_BINDING_BYTES } from "../gpu/gpu";
 import { fisherVisitor, type FisherTensor } from "./accumulate";
 import { expandTokens, labelSampler } from "./labels";
@@ -42,6 +43,7 @@ export interface FisherPass {
   masks: MaskStore;
   signal: AbortSignal;
   onTensor(stats: TensorStats): void;
+  /** Called for each block of each of the passes, in order. */
   onForwardBlock?(layer: number): void;
   onBackwardBlock?(layer: number): void;
   /** Element-wise F of a tensor, f32 values in row-major order, for who wants to keep it. */
@@ -129,17 +131,23 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
   const sampler = pass.labels === "sampled" ? labelSampler(gpu, sequences, pass.seed) : undefined;
   const scale = 1 / (sequences.length * LOSS_SCALE * LOSS_SCALE);
 
-  const probes = new Map<number, Probes>();
-  const gaussian = (K: number): Probes => {
+  /** Everything this pass holds on the GPU besides the decoder's own; given back whatever happens. */
+  const buffers = new BufferScope(gpu);
+  const probes = new Map<number, Probes[]>();
+  const gaussian = (K: number): Probes[] => {
     let made = probes.get(K);
-    if (!made) probes.set(K, (made = gaussianProbes(gpu, K, pass.seed)));
+    if (!made) {
+      const probe = gaussianProbes(gpu, K, pass.seed);
+      buffers.adopt(probe.buffer);
+      probes.set(K, (made = [probe]));
+    }
     return made;
   };
-  let inputs: { x: GPUBuffer; rows: number } | undefined;
-  const probesOf = (role: TensorRole, K: number): Probes | undefined => {
+  /** Inputs of the linear layer whose Fisher is being finished, batch by batch. */
+  let inputs: Probes[] | undefined;
+  const probesOf = (role: TensorRole, K: number): Probes[] | undefined => {
     if (!role.inBlock2d || pass.probes === "none") return undefined;
-    if (pass.probes === "gaussian") return gaussian(K);
-    return inputs && { buffer: inputs.x, rows: inputs.rows };
+    return pass.probes === "gaussian" ? gaussian(K) : inputs;
   };
 
   /** Tensors whose trim waits for the rest of their block. */
@@ -154,8 +162,8 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
   /** `group`: how many entries share the threshold, and the key below it. */
   const finishTrim = async (entry: (typeof waiting)[number], how: Parameters<typeof trimChange>[3], K: number, group?: { n: number; below: number | undefined }): Promise<void> => {
     const { output, stats, expert, change, keys } = entry;
-    const { stats: kept, mask } = await trimChange(gpu, change, keys, how, probesOf(output.role, K), signal);
-    releaseKeys(gpu, keys);
+    const { stats: kept, mask } = await trimChange(buffers, change, keys, how, probesOf(output.role, K), signal);
+    releaseKeys(buffers, keys);
     Object.assign(stats.experts[expert]!, kept);
     if (kept.threshold !== undefined && group) stats.experts[expert]!.threshold = percentile(group.n, trim!, kept.threshold, group.below) * (trim!.key === "fisher" ? scale : 1);
     if (mask) await pass.masks.put(output.name, expert, mask);
@@ -163,6 +171,7 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
 
   const onTensor = async (tensor: FisherTensor): Promise<void> => {
     throwIfCancelled(signal);
+    if (pass.onFisher && mode.kind === "trim" && byName.has(tensor.name)) await keepFisher(gpu, tensor, scale, pass.onFisher);
     for (const output of byName.get(tensor.name) ?? []) {
       const scope = scopeOf(output.role, trim);
       if (mode.kind === "count" && scope !== "model") continue;
@@ -173,7 +182,7 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
       else {
         for (let expert = 0; expert < experts.length; expert++) {
           const change = changeOf(output, expert, tensor);
-          const { keys, sums } = await weighChange(gpu, change, trim?.key ?? "fisher", signal);
+          const { keys, sums } = await weighChange(buffers, change, trim?.key ?? "fisher", signal);
           const row = stats.experts[expert]!;
           row.delta2Sum += sums.delta2;
           row.jointSum! += sums.joint * scale;
@@ -187,18 +196,13 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
               const values = await gpu.readFloats(panel.keys, panel.elements);
               for (const select of mode.selects[expert]!) select.add(values);
             }
-            releaseKeys(gpu, keys);
-          } else if (!output.role.inBlock2d && !scope) releaseKeys(gpu, keys);
+            releaseKeys(buffers, keys);
+          } else if (!output.role.inBlock2d && !scope) releaseKeys(buffers, keys);
           else if (!scope) await finishTrim(entry, undefined, tensor.cols);
           else if (scope === "block") waiting.push(entry);
           else if (scope === "model") await finishTrim(entry, { cut: mode.cuts![expert]!.cut, dropZero: trim!.dropZero, state: taken[expert]! }, tensor.cols, { n: modelElements(pass.outputs, trim!), below: mode.cuts![expert]!.below });
           else await finishTrim(entry, { rule: keepRule(output.elements, trim!.rule, trim!.share), dropZero: trim!.dropZero }, tensor.cols, { n: output.elements, below: await keyBelow(gpu, keys, output.elements, trim!) });
         }
-        if (pass.onFisher && mode.kind === "trim" && output.baseName === tensor.name)
-          for (const panel of tensor.panels) {
-            const values = await gpu.readFloats(panel.buffer, panel.rows * tensor.cols);
-            await pass.onFisher(tensor.name, panel.row0 * tensor.cols, values.map((v) => v * scale));
-          }
       }
       if (!tensor.complete || mode.kind === "count") continue;
       partial.delete(output.name);
@@ -224,16 +228,29 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
       }
       for (const stats of new Set(block.map((w) => w.stats))) pass.onTensor(stats);
     }
-    if (mode.kind === "trim") pass.onBackwardBlock?.(layer);
+    pass.onBackwardBlock?.(layer);
   };
 
-  const visitor: GradientVisitor = { ...fisherVisitor(gpu, onTensor, MAX_BINDING_BYTES), blockDone };
+  const { end, ...squares } = fisherVisitor(gpu, onTensor, MAX_BINDING_BYTES);
+  const visitor: GradientVisitor = { ...squares, blockDone };
   if (pass.probes === "activations") {
     const linear = visitor.linear!;
+    // The mask is known with the last batch; the inputs of the batches before it are kept until then.
+    const earlier = new Map<string, Probes[]>();
     visitor.linear = async (gradient, batch) => {
-      inputs = { x: gradient.x, rows: batch.rows };
+      const { name, x, K } = gradient;
+      const before = earlier.get(name) ?? [];
+      if (batch.last) inputs = [...before, { buffer: x, rows: batch.rows }];
+      else {
+        const copy = buffers.alloc(4 * batch.rows * K, "layer inputs");
+        gpu.copy(x, 0, copy, 0, 4 * batch.rows * K);
+        earlier.set(name, [...before, { buffer: copy, rows: batch.rows }]);
+      }
       await linear(gradient, batch);
+      if (!batch.last) return;
       inputs = undefined;
+      earlier.delete(name);
+      buffers.free(...before.map((b) => b.buffer));
     };
   }
   try {
@@ -243,12 +260,12 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
       lossScale: LOSS_SCALE,
       labels: { weights, targets: sampler?.targets },
       onLogitsPanel: sampler?.onLogitsPanel,
-      onForwardBlock: (layer: number) => void (mode.kind === "trim" && pass.onForwardBlock?.(layer)),
+      onForwardBlock: pass.onForwardBlock,
     });
     return { losses: regroup(losses) };
   } finally {
-    for (const entry of waiting) releaseKeys(gpu, entry.keys);
-    gpu.release(...[...probes.values()].map((p) => p.buffer));
+    end();
+    buffers.end();
   }
 }
 
@@ -272,8 +289,15 @@ async function compactSums(gpu: Gpu, pass: FisherPass, output: PassOutput, stats
     stats.experts[expert]!.delta2Sum += sums.delta2;
     if (expert === 0) stats.base2Sum! += sums.base2;
   }
-  if (pass.onFisher)
-    for (let i = 0; i < ids.length; i++) await pass.onFisher(tensor.name, ids[i]! * C, F.subarray(i * C, (i + 1) * C).map((v) => v * scale));
+}
+
+/** Hands over the element-wise F of a tensor, or of one panel of the head; rows that no input used are not mentioned. */
+async function keepFisher(gpu: Gpu, { name, cols, panels, rowIds }: FisherTensor, scale: number, onFisher: NonNullable<FisherPass["onFisher"]>): Promise<void> {
+  for (const panel of panels) {
+    const values = (await gpu.readFloats(panel.buffer, panel.rows * cols)).map((v) => v * scale);
+    if (rowIds) for (let i = 0; i < rowIds.length; i++) await onFisher(name, rowIds[i]! * cols, values.subarray(i * cols, (i + 1) * cols));
+    else await onFisher(name, panel.row0 * cols, values);
+  }
 }
 
 /** Magnitude trim of an embedding or head (METHODS A21): only its cut is kept, the mask is made again while merging. */
