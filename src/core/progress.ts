@@ -74,14 +74,14 @@ export class ProgressMeter {
     this.lastTime = this.now();
   }
 
-  /** Marks the phase as the one in work, and all before it as done. */
+  /** Marks the phase as the one in work, all before it as done, and all after it as still to come (a pass that repeats goes back). */
   phase(id: string, count?: string): void {
     const at = this.phases.findIndex((p) => p.id === id);
     const now = this.now();
     this.phases = this.phases.map((p, i) => {
       if (i < at && p.state !== "done") return { ...p, state: "done", elapsedMs: p.state === "now" ? now - this.phaseStarted : (p.elapsedMs ?? 0) };
       if (i === at) return { ...p, state: "now", count };
-      return p;
+      return p.state === "todo" ? p : { id: p.id, label: p.label, state: "todo" };
     });
     this.phaseStarted = now;
     this.emit(this.lastWork, true);
@@ -122,6 +122,7 @@ export class ProgressMeter {
   finish(): void {
     const now = this.now();
     this.phases = this.phases.map((p) => (p.state === "done" ? p : { ...p, state: "done", elapsedMs: p.state === "now" ? now - this.phaseStarted : 0 }));
+    this.fraction = 1;
     this.emit(this.totalWork, true);
   }
 }

@@ -40,6 +40,8 @@ export function createEngine(env: EngineEnv): EngineApi {
   const jobs = new Jobs();
   const passes = new PassStore(env.passes);
   const stages = new Map<string, Awaited<ReturnType<EngineEnv["openOutput"]>>>();
+  /** Passes in work by key: a second request for the same numbers waits for the first. */
+  const inWork = new Map<string, Promise<unknown>>();
   let device: Promise<Gpu> | undefined;
 
   /** The device, made when first needed, and made again after it was lost. */
@@ -117,12 +119,14 @@ export function createEngine(env: EngineEnv): EngineApi {
         if (!env.fisherFile) throw new StudioError("bad-recipe", "keepFisher is on, but there is no place to write the Fisher file here. Turn it off, or name a file with --fisher.", { where: "params.keepFisher" });
         kept = await fisherWriter(context, (size) => env.fisherFile!(key, size));
       }
+      await passes.begin(key);
       const result = fisher
         ? await runFisherPass(gpu!, measured, { ...run, ...(kept ? { onFisher: kept.onFisher } : {}) })
-        : (await runChangePass(measured, run, () => undefined), { losses: [], tokens: 0, warnings: [] });
-      await kept?.file.close();
+        : (await runChangePass(measured, run), { losses: [], tokens: 0, warnings: [] });
       meter.finish();
       throwIfCancelled(signal);
+      // Closing is what makes the file appear, so it comes when nothing else can fail but the last write.
+      await kept?.file.close();
       const elapsedMs = performance.now() - started;
       timings.total = elapsedMs;
       const report: MeasureReport = { key, losses: result.losses, tokens: result.tokens, elapsedMs, timings, adapter: gpu?.facts.name ?? "CPU", warnings: result.warnings };
@@ -135,6 +139,27 @@ export function createEngine(env: EngineEnv): EngineApi {
       throw error;
     } finally {
       gpu?.trim();
+    }
+  };
+
+  /** The pass of a recipe: the stored one, the one in work for another job, or a new one. */
+  const passFor = async (context: RecipeContext, jobId: string, signal: AbortSignal, onProgress: Parameters<EngineApi["measure"]>[2], onPartial: (shape: Shape) => void): Promise<StoredPass> => {
+    const key = await keyOf(context);
+    for (;;) {
+      const known = await passes.get(key);
+      if (known) return known;
+      const other = inWork.get(key);
+      if (!other) break;
+      throwIfCancelled(signal);
+      await Promise.race([other.catch(() => undefined), new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }))]);
+      throwIfCancelled(signal);
+    }
+    const mine = runPass(context, key, jobId, signal, onProgress, onPartial);
+    inWork.set(key, mine);
+    try {
+      return await mine;
+    } finally {
+      inWork.delete(key);
     }
   };
 
@@ -166,13 +191,7 @@ export function createEngine(env: EngineEnv): EngineApi {
     },
 
     measure: (jobId, recipe, onProgress, onPartial) =>
-      jobs.run(jobId, async (signal) => {
-        const context = await open(recipe);
-        const key = await keyOf(context);
-        const known = await passes.get(key);
-        const pass = known ?? (await runPass(context, key, jobId, signal, onProgress, onPartial));
-        return pass.report;
-      }),
+      jobs.run(jobId, async (signal) => (await passFor(await open(recipe), jobId, signal, onProgress, onPartial)).report),
 
     async shape(recipe) {
       const context = await open(recipe);
@@ -190,13 +209,12 @@ export function createEngine(env: EngineEnv): EngineApi {
     exportModel: (jobId, recipe, target, onProgress) =>
       jobs.run(jobId, async (signal) => {
         const context = await open(recipe);
-        const key = await keyOf(context);
-        let pass = await passes.get(key);
-        if (!pass && needsPass(context)) pass = await runPass(context, key, jobId, signal, onProgress, () => undefined);
+        // A pass that only the charts would need is used when it is there.
+        const pass = needsPass(context) ? await passFor(context, jobId, signal, onProgress, () => undefined) : await passes.get(await keyOf(context));
         const shape = shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false, warnings: pass?.report.warnings ?? [] });
         const gpu = env.gpu ? await openGpu().catch((error: unknown) => (context.method.needs.fisher ? Promise.reject(error as Error) : undefined)) : undefined;
         const output = await env.openOutput(target);
-        const measured: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(key) };
+        const measured: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(pass.key) };
         try {
           const report = await exportFiles({ gpu, adapter: gpu?.facts.name ?? "CPU", context, shape, measured, output, signal, jobId, onProgress, sliceElements: env.sliceElements });
           if (output.stagedFile) {

@@ -19,6 +19,11 @@ export async function fisherWriter(context: RecipeContext, open: (size: number) 
   const header = writeSafetensorsHeader([...names].map((name) => ({ name, dtype: "F32" as const, shape: source.tensors.get(name)!.shape })), { format: "pt", content: "diagonal Fisher" });
   const begins = new Map(header.order.map((t) => [t.name, t.begin]));
   const file = await open(header.order.at(-1)!.end);
-  await file.writeAt(0, header.bytes);
+  try {
+    await file.writeAt(0, header.bytes);
+  } catch (error) {
+    await file.discard();
+    throw error;
+  }
   return { file, onFisher: (name, firstElement, values) => file.writeAt(begins.get(name)! + 4 * firstElement, fromFloat32(values, "F32")) };
 }

@@ -1,6 +1,5 @@
-import type { TensorStats } from "../fisher/types";
+import type { MaskStore, TensorStats } from "../fisher/types";
 import type { KeyValue } from "../store/keyValue";
-import type { MaskStore } from "../fisher/types";
 import type { MeasureReport } from "./api";
 
 /** A finished pass: what shapes and merges are made from. */
@@ -12,22 +11,18 @@ export interface StoredPass {
 
 /** Passes that are kept; a 7B pass is 0.8 GB of masks. */
 const KEPT = 3;
+const ORDER = "order";
 
 /**
  * Finished passes by key, in a key-value database: they outlive a reload. Masks are written while the pass runs; the
- * pass itself is written last, so that a pass that is listed is whole. The oldest go first.
+ * pass itself is written last, so that a pass that is listed is whole. The oldest go first, also one that a closed page
+ * left unfinished, because a pass is in the order from its beginning.
  */
 export class PassStore {
-  private readonly cache = new Map<string, StoredPass>();
-
   constructor(private readonly keyValue: KeyValue) {}
 
-  async get(key: string): Promise<StoredPass | undefined> {
-    const known = this.cache.get(key);
-    if (known) return known;
-    const stored = await this.keyValue.get<StoredPass>(`pass/${key}`);
-    if (stored) this.cache.set(key, stored);
-    return stored;
+  get(key: string): Promise<StoredPass | undefined> {
+    return this.keyValue.get<StoredPass>(`pass/${key}`);
   }
 
   masks(key: string): MaskStore {
@@ -37,18 +32,28 @@ export class PassStore {
     };
   }
 
-  async put(pass: StoredPass): Promise<void> {
-    await this.keyValue.set(`pass/${pass.key}`, pass, "strict");
-    this.cache.set(pass.key, pass);
-    const order = ((await this.keyValue.get<string[]>("order")) ?? []).filter((k) => k !== pass.key);
-    order.push(pass.key);
-    while (order.length > KEPT) await this.drop(order.shift()!);
-    await this.keyValue.set("order", order, "strict");
+  /** Makes room for a pass that is about to run. */
+  async begin(key: string): Promise<void> {
+    const order = [...(await this.order()).filter((k) => k !== key), key];
+    for (const oldest of order.splice(0, Math.max(0, order.length - KEPT))) await this.remove(oldest);
+    await this.keyValue.set(ORDER, order, "strict");
+  }
+
+  put(pass: StoredPass): Promise<void> {
+    return this.keyValue.set(`pass/${pass.key}`, pass, "strict");
   }
 
   /** Removes a pass and its masks; also what a cancelled one left. */
   async drop(key: string): Promise<void> {
-    this.cache.delete(key);
+    await this.remove(key);
+    await this.keyValue.set(ORDER, (await this.order()).filter((k) => k !== key), "strict");
+  }
+
+  private async order(): Promise<string[]> {
+    return (await this.keyValue.get<string[]>(ORDER)) ?? [];
+  }
+
+  private async remove(key: string): Promise<void> {
     await this.keyValue.del(`pass/${key}`);
     for (const k of await this.keyValue.keys()) if (k.startsWith(`mask/${key}/`)) await this.keyValue.del(k);
   }

@@ -23,8 +23,8 @@ export interface PassRun {
 /** Work units of a pass over L blocks: a forward block is 1, a backward block (recompute, dX, dW) is 3, head and embedding 2. */
 export const passWork = (layers: number, rounds: number): number => rounds * (4 * layers + 2);
 
-/** How often the pass runs: trimming over the whole model needs two counting rounds first. */
-export const passRounds = (context: RecipeContext): number => (trimOf(context)?.scope === "model" ? 3 : 1);
+/** How often the pass runs: trimming over the whole model needs two counting rounds first; at the fine-tuned models, each has its own. */
+export const passRounds = (context: RecipeContext): number => (trimOf(context)?.scope === "model" ? 3 : 1) * (context.params.fisherAt === "finetuned" ? context.experts.length : 1);
 
 /** The trim of a FIM method, from what the method says of the block's matrices. */
 function trimOf({ method, params, outputs, parameters }: RecipeContext): TrimOptions | undefined {
@@ -59,7 +59,7 @@ export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassR
   const forward: StripCell[] = Array.from({ length: layers }, () => "empty");
   const backward: StripCell[] = Array.from({ length: layers }, () => "empty");
   meter.strips = [{ label: "forward", cells: forward }, { label: "backward", cells: backward }];
-  let work = (passRounds(context) - 1) * passWork(layers, 1);
+  let work = 0;
   const shared = {
     at: at as FisherPass["at"],
     outputs,
@@ -72,6 +72,12 @@ export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassR
     signal: run.signal,
     ...(run.onFisher ? { onFisher: run.onFisher } : {}),
     onForwardBlock: (layer: number) => {
+      if (layer === 0 && backward[0] !== "empty") {
+        // Another round of the same walk.
+        forward.fill("empty");
+        backward.fill("empty");
+        meter.phase("forward");
+      }
       meter.gpuBytes = gpu.allocatedBytes;
       forward[layer] = "half";
       if (layer + 1 < layers) forward[layer + 1] = "now";
@@ -91,7 +97,7 @@ export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassR
   meter.phase("forward", `0 of ${layers}`);
   const losses = at === "base" ? (await fisherPass(gpu, { ...shared, base, experts, config: parseModelConfig(base.config), sequences, masks: run.masks, onTensor: run.onTensor })).losses : await passPerExpert(gpu, context, shared, sequences, run);
   meter.phase("scores");
-  const warnings = experts.length > 1 && at === "finetuned" ? ["The losses listed are those of the first fine-tuned model."] : [];
+  const warnings = experts.length > 1 && at === "finetuned" ? [`The losses listed${run.onFisher ? " and the Fisher kept" : ""} are those of the first fine-tuned model.`] : [];
   return { losses, tokens, warnings };
 }
 
@@ -103,8 +109,9 @@ async function passPerExpert(gpu: Gpu, context: RecipeContext, shared: Omit<Fish
   for (const [k, expert] of experts.entries()) {
     const masks: MaskStore = { put: (name, _, words) => run.masks.put(name, k, words), get: (name) => run.masks.get(name, k) };
     const outputs = shared.outputs.map((o): PassOutput => ({ ...o, tunedNames: [o.tunedNames[k]!] }));
+    const { onFisher, ...others } = shared;
     const { losses } = await fisherPass(gpu, {
-      ...shared, base, experts: [expert], outputs, config: parseModelConfig(expert.config), sequences, masks,
+      ...others, ...(k === 0 && onFisher ? { onFisher } : {}), base, experts: [expert], outputs, config: parseModelConfig(expert.config), sequences, masks,
       onTensor: (stats) => {
         const known = joined.get(stats.name) ?? { ...stats, experts: [] };
         known.experts[k] = { ...stats.experts[0]!, fisherSum: stats.fisherSum };
@@ -121,7 +128,7 @@ async function passPerExpert(gpu: Gpu, context: RecipeContext, shared: Omit<Fish
  * The pass of a method without Fisher: sums of the change, and the cuts of a magnitude trim. Everything on the CPU, a
  * slice at a time; masks are made again while merging.
  */
-export async function runChangePass(context: RecipeContext, run: PassRun, onBytes: () => void): Promise<void> {
+export async function runChangePass(context: RecipeContext, run: PassRun): Promise<void> {
   const { method, params, base, experts, outputs, parameters } = context;
   const { signal, meter } = run;
   const changeOf = (output: PassOutput, k: number): Change => {
@@ -157,7 +164,6 @@ export async function runChangePass(context: RecipeContext, run: PassRun, onByte
       stats.experts[k] = { ...stats.experts[k]!, ...kept, threshold: cut.threshold, cut: { threshold: cut.threshold, equal: Math.max(0, cut.equal - before) } };
     }
     run.onTensor(stats);
-    onBytes();
     meter.count(`${i + 1} of ${outputs.length}`);
   }
 }

@@ -1,4 +1,4 @@
-import { throwIfCancelled } from "../core/errors";
+import { StudioError, throwIfCancelled } from "../core/errors";
 import { voteBalance } from "../merge/cpu";
 import type { Mask, TensorOp } from "../merge/ops";
 import type { MaskStore, TensorStats } from "../fisher/types";
@@ -17,7 +17,7 @@ export interface Measured {
 
 /**
  * Says for each output tensor what is done to it: the method's operation with the layer's coefficients, masks and
- * calibration, and the rows that take another (the gate half of a fused matrix, ids with two meanings).
+ * calibration, and the rows that take another (ids with two meanings). Throws "storage-full" when a mask of the pass is gone.
  */
 export async function planWork(context: RecipeContext, shape: Shape, measured: Measured | undefined, signal: AbortSignal): Promise<(tensor: OutputTensor) => Promise<TensorWork | undefined>> {
   const { method, params, weights, experts, outputs } = context;
@@ -28,7 +28,13 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
   const build = async (output: PassOutput, majority: number | undefined): Promise<TensorWork> => {
     const stats = measured?.stats.get(output.name);
     const masks: Mask[] = [];
-    for (let k = 0; k < experts.length; k++) masks.push(await measured?.masks.get(output.name, k));
+    for (let k = 0; k < experts.length; k++) {
+      const mask = await measured?.masks.get(output.name, k);
+      const trimmed = stats?.experts[k];
+      if (trimmed?.kept !== undefined && !trimmed.cut && !mask)
+        throw new StudioError("storage-full", `Merging "${output.name}": the mask that the pass made is no longer in the browser's storage. Run the pass again.`, { title: "The pass is gone", where: output.name, todo: "Run the pass again." });
+      masks.push(mask);
+    }
     const cuts = stats?.experts.some((e) => e.cut) ? stats.experts.map((e) => e.cut) : undefined;
     const alphas = rows.map((r) => r.get(output.name)?.alpha ?? 0);
     const row = rows[0]?.get(output.name);
@@ -40,7 +46,6 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
         ...(majority === undefined ? {} : { majority }),
       });
     const other: RowOp[] = [];
-    if (output.role.isGateUp && typeof params.gateFactor === "number" && params.gateFactor !== 1) other.push({ row0: 0, row1: output.shape[0]! / 2, op: plan(alphas.map((a) => a * (params.gateFactor as number))) });
     if (output.role.isEmbedding || output.role.isHead) for (const id of clashes.ids) if (id < output.shape[0]!) other.push({ row0: id, row1: id + 1, op: clashes.op });
     return { op: plan(alphas), ...(other.length > 0 ? { rows: other } : {}), ...(cuts ? { cuts } : {}), dropZero: params.dropZeroW === true };
   };

@@ -12,7 +12,7 @@ import type { OutputTensor } from "../model/pairing";
 /** Elements per slice: 4 Mi, a multiple of 64. Bytes do not depend on it. */
 export const MERGE_SLICE = 4 * 1024 * 1024;
 
-/** Another operation for rows [row0, row1) of a tensor: the gate half of a fused matrix, rows of ids with two meanings. */
+/** Another operation for rows [row0, row1) of a tensor, such as those of ids with two meanings; it takes no cuts. */
 export interface RowOp {
   row0: number;
   row1: number;
@@ -88,14 +88,13 @@ export async function* mergeTensor(
     ahead?.catch(() => undefined);
     throwIfCancelled(signal);
     const cut = withCuts(work, slice, taken);
-    let bytes = await apply(gpu, cut.op, cut.slice, dtype);
+    const bytes = await apply(gpu, cut.op, cut.slice, dtype);
     for (const { row0, row1, op } of work.rows ?? []) {
       const from = Math.max(row0 * cols, start);
       const to = Math.min(row1 * cols, start + slice.elements);
       if (from >= to) continue;
       const other = await apply(gpu, op, slice, dtype);
       const width = bytesPerElement(dtype);
-      if (bytes === slice.base?.bytes || slice.experts.some((e) => e.bytes === bytes)) bytes = bytes.slice();
       bytes.set(other.subarray((from - start) * width, (to - start) * width), (from - start) * width);
     }
     yield { start, elements: slice.elements, bytes };
