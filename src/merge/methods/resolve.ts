@@ -35,8 +35,9 @@ export function modelWeights(recipe: Pick<Recipe, "models">): number[] {
  */
 export function passKey(method: MergeMethod, params: Params, recipe: Pick<Recipe, "base" | "models" | "tokens" | "reconciliation">): string {
   const values = { ...method.passValues(params) };
-  // Given token ids replace the random draw.
-  if (recipe.tokens) for (const name of ["seed", "N", "len", "vocab", "prependBos"]) delete values[name];
+  // Given token ids replace the random draw; sampled labels and Gaussian probes still take the seed.
+  const seeded = values.labels === "sampled" || values.calib === "gaussian";
+  if (recipe.tokens) for (const name of ["N", "len", "vocab", "prependBos", ...(seeded ? [] : ["seed"])]) delete values[name];
   const ref = (m: Recipe["base"]) => m.hash ?? m.id ?? m.name;
   return JSON.stringify({
     method: method.id,
