@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile, open as openFile } from "node:fs/promises";
+import { mkdir, open as openFile, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { StudioError, toStudioError } from "../core/errors";
 import type { OnProgress } from "../core/progress";
@@ -34,27 +34,26 @@ const FLAGS = {
   report: { value: true }, fisher: { value: true }, quiet: {}, help: {},
 };
 const DTYPES: Record<string, FloatDtype> = { float32: "F32", bfloat16: "BF16", float16: "F16", F32: "F32", BF16: "BF16", F16: "F16" };
-const CHOICES: (keyof Reconciliation)[] = ["tied", "context", "tokenizer", "chatTemplate", "generationConfig", "clashRows"];
+const CHOICES: { [K in keyof Reconciliation]: readonly Reconciliation[K][] } = {
+  tied: ["untie", "tie-as-base", "head-from-finetuned"], context: ["max", "base", "finetuned"], tokenizer: ["base", "finetuned"],
+  chatTemplate: ["base", "finetuned"], generationConfig: ["base", "finetuned"], clashRows: ["mix", "base", "finetuned"],
+};
 
 const bad = (sentence: string): StudioError => new StudioError("bad-request", sentence);
 
 /** Models on disk, by their path: what the library is in a terminal. Nothing is copied. */
-function diskLibrary(): { library: Library<ModelFacts>; hashes: Map<string, string> } {
+function diskLibrary(): Library<ModelFacts> {
   const opened = new Map<string, Promise<Checkpoint>>();
-  const hashes = new Map<string, string>();
   const no = async (): Promise<never> => Promise.reject(bad("Models are read in place in a terminal."));
   return {
-    hashes,
-    library: {
-      list: async () => [],
-      get: (path) => {
-        let checkpoint = opened.get(path);
-        if (!checkpoint) opened.set(path, (checkpoint = readFolder(path).then(({ name, files }) => openCheckpoint(name, files))));
-        return checkpoint;
-      },
-      ingest: no, remove: no, persist: async () => false,
-      storage: async () => ({ usedBytes: 0, freeBytes: undefined, persistent: true }),
+    list: async () => [],
+    get: (path) => {
+      let checkpoint = opened.get(path);
+      if (!checkpoint) opened.set(path, (checkpoint = readFolder(path).then(({ name, files }) => openCheckpoint(name, files))));
+      return checkpoint;
     },
+    ingest: no, remove: no, persist: async () => false,
+    storage: async () => ({ usedBytes: 0, freeBytes: undefined, persistent: true }),
   };
 }
 
@@ -101,7 +100,6 @@ async function randomFile(path: string, size: number): Promise<RandomFile> {
     writeAt: async (offset, bytes) => void (await handle.write(bytes, 0, bytes.byteLength, offset)),
     close: async () => {
       await handle.close();
-      const { rename } = await import("node:fs/promises");
       await rename(partial, path);
     },
     discard: async () => {
@@ -128,17 +126,25 @@ async function merge(args: string[], cwd: string): Promise<void> {
 
   const output = await diskOutput(out);
   const fisherPath = path("fisher");
+  let stop: (() => void) | undefined;
   try {
     const gpu = await nodeGpu();
-    const { library } = diskLibrary();
+    const library = diskLibrary();
     const engine = createEngine({
       gpu, library, passes: memoryKeyValue(),
       openOutput: async () => output,
       ...(fisherPath ? { fisherFile: (_: string, size: number) => randomFile(fisherPath, size) } : {}),
     });
+    // Ctrl C ends the job as Cancel does in the tab: what was begun is removed.
+    stop = () => void engine.cancel("merge");
+    process.once("SIGINT", stop);
     const onProgress = flags.quiet ? () => undefined : progressLines();
-    const recipe = recipePath ? await fromFile(recipePath, base, models) : await fromFlags(engine, flags, base, models);
-    if (fisherPath) recipe.params.keepFisher = true;
+    const recipe = recipePath ? await fromFile(recipePath, base, models) : await fromFlags(engine, flags, base, models, cwd);
+    if (fisherPath) {
+      const method = (await engine.methods()).find((m) => m.id === recipe.method);
+      if (method && !method.needs.fisher) throw bad(`--fisher: the method ${method.id} takes no Fisher, so there is none to keep. Leave --fisher out.`);
+      recipe.params.keepFisher = true;
+    }
     recipe.output.name = recipePath ? recipe.output.name : basename(out);
     for (const ref of [recipe.base, ...recipe.models]) {
       const hash = await hashWeights((await library.get(ref.id!)).files);
@@ -151,8 +157,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
     const result = await engine.exportModel("merge", recipe, { kind: "stage", name: recipe.output.name }, onProgress);
     const failed = result.checks.filter((c) => c.verdict === "fail");
     if (reportPath) {
-      await mkdir(dirname(reportPath), { recursive: true });
-      await writeFile(reportPath, `${JSON.stringify(buildReport(recipe, await engine.shape(recipe), measured, result, await engine.gpu()), null, 2)}\n`);
+      await writeReport(reportPath, out, buildReport(recipe, await engine.shape(recipe), measured, result, await engine.gpu()));
     }
     for (const check of result.checks) console.log(`${check.verdict === "pass" ? "ok  " : "FAIL"}  ${check.label}: ${check.found}`);
     if (failed.length > 0) throw new StudioError("internal", `The merged model was written to ${out}, but ${failed.length} of ${result.checks.length} checks failed: ${failed.map((c) => c.label).join(", ")}. Do not use it; merge again.`);
@@ -160,6 +165,17 @@ async function merge(args: string[], cwd: string): Promise<void> {
   } catch (error) {
     await output.discard().catch(() => undefined);
     throw error;
+  } finally {
+    if (stop) process.off("SIGINT", stop);
+  }
+}
+
+async function writeReport(path: string, out: string, report: Record<string, unknown>): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, `${JSON.stringify(report, null, 2)}\n`);
+  } catch (cause) {
+    throw new StudioError("bad-request", `Writing the report ${path}: it cannot be written. The merged model itself is whole, in ${out}.`, { where: path }, { cause });
   }
 }
 
@@ -171,12 +187,14 @@ async function fromFile(file: string, base: string, models: string[]): Promise<R
   return recipe;
 }
 
-async function fromFlags(engine: ReturnType<typeof createEngine>, flags: Record<string, string[]>, base: string, models: string[]): Promise<Recipe> {
+async function fromFlags(engine: ReturnType<typeof createEngine>, flags: Record<string, string[]>, base: string, models: string[], cwd: string): Promise<Recipe> {
   const recipe = await engine.defaultRecipe(flags.method![0]!, base, models);
   const settings = parseSettings(flags.set ?? []);
-  for (const key of CHOICES) {
-    if (settings[key] === undefined) continue;
-    (recipe.reconciliation as unknown as Record<string, ParamValue>)[key] = settings[key];
+  for (const [key, words] of Object.entries(CHOICES)) {
+    const value = settings[key];
+    if (value === undefined) continue;
+    if (!(words as readonly ParamValue[]).includes(value)) throw bad(`--set ${key}=${value}: expected one of ${words.join(", ")}.`);
+    Object.assign(recipe.reconciliation, { [key]: value });
     delete settings[key];
   }
   Object.assign(recipe.params, settings);
@@ -191,7 +209,7 @@ async function fromFlags(engine: ReturnType<typeof createEngine>, flags: Record<
     if (!Number.isFinite(weight) || !recipe.models[i]) throw bad(`--weight ${text}: expected a number, at most one for each --model.`);
     recipe.models[i].weight = weight;
   }
-  if (flags.tokens) recipe.tokens = await readTokens(resolve(process.env.INIT_CWD ?? process.cwd(), flags.tokens[0]!));
+  if (flags.tokens) recipe.tokens = await readTokens(resolve(cwd, flags.tokens[0]!));
   return recipe;
 }
 

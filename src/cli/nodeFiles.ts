@@ -3,8 +3,8 @@ import { basename, dirname, join, resolve } from "node:path";
 import { StudioError } from "../core/errors";
 import type { FileSource, OutputFile, OutputFolder } from "../core/files";
 
-/** A file on disk. One handle per file, opened at the first read and kept: a merge reads thousands of ranges. */
-export function diskFile(path: string, fullPath: string, size: number, lastModified: number): FileSource {
+/** A file on disk. One handle per file, opened at the first read and kept until `close`: a merge reads thousands of ranges. */
+export function diskFile(path: string, fullPath: string, size: number, lastModified: number): FileSource & { close(): Promise<void> } {
   let handle: Promise<FileHandle> | undefined;
   return {
     path,
@@ -21,6 +21,11 @@ export function diskFile(path: string, fullPath: string, size: number, lastModif
         done += bytesRead;
       }
       return target;
+    },
+    async close() {
+      const opened = handle;
+      handle = undefined;
+      await (await opened?.catch(() => undefined))?.close();
     },
   };
 }
@@ -56,9 +61,14 @@ export async function diskOutput(folder: string): Promise<OutputFolder> {
   if (existing && existing.length > 0)
     throw new StudioError("bad-request", `Writing to ${folder}: the folder already holds ${existing.length} files. Choose an empty or a new folder with --out.`, { where: folder });
   const partial = join(dirname(target), `.${basename(target)}.partial-${process.pid}`);
-  await mkdir(partial, { recursive: true });
+  // Made with the first file, so that a merge that never gets there leaves not even an empty folder.
+  let made: Promise<unknown> | undefined;
+  // A folder with open files cannot be renamed everywhere.
+  const reading: { close(): Promise<void> }[] = [];
+  const closeAll = async (): Promise<void> => void (await Promise.all(reading.splice(0).map((file) => file.close())));
   return {
     async create(path): Promise<OutputFile> {
+      await (made ??= mkdir(partial, { recursive: true }));
       const handle = await open(join(partial, path), "w");
       return {
         async write(bytes) {
@@ -69,12 +79,18 @@ export async function diskOutput(folder: string): Promise<OutputFolder> {
     },
     async open(path) {
       const info = await stat(join(partial, path));
-      return diskFile(path, join(partial, path), info.size, info.mtimeMs);
+      const file = diskFile(path, join(partial, path), info.size, info.mtimeMs);
+      reading.push(file);
+      return file;
     },
     async finish() {
+      await closeAll();
       if (existing) await rm(target, { recursive: true });
       await rename(partial, target);
     },
-    discard: () => rm(partial, { recursive: true, force: true }),
+    async discard() {
+      await closeAll();
+      await rm(partial, { recursive: true, force: true });
+    },
   };
 }
