@@ -226,7 +226,7 @@ describe.each(["qwen2-tiny-f32", "llama-tiny-bf16"])("%s", (set) => {
     // The golden probes are 32 other random columns, so only the expectation is shared.
     const want = reference.merge.calibration[variant]!;
     const method = variant.startsWith("fim_ta") ? "fim-ta" : "fim-ties";
-    const params = method === "fim-ta" ? { gateFactor: 1 } : { r: 0.2 };
+    const params: Recipe["params"] = method === "fim-ta" ? { gateFactor: 1 } : { r: 0.2 };
     const gaussian = (await measured(method, { ...params, calib: "gaussian" })).rows;
     const closed = (await measured(method, { ...params, calib: "frobenius" })).rows;
     for (const name of matrices) {
