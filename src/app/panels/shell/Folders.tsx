@@ -27,6 +27,7 @@ export function FoldersProvider({ children }: { children: ReactNode }) {
     const { addFolders, fail, go } = store.getState();
     try {
       const found = await folders;
+      if (found.length === 0) return; // the dialog was closed
       go("load");
       await addFolders(found);
     } catch (error) {
