@@ -155,3 +155,20 @@ export function tamperedFolder(fault: { onWrite?(path: string, total: number): v
     },
   };
 }
+
+/** Where a kept Fisher goes in tests: bytes in memory, and whether the file was closed or discarded. */
+export function fisherMemory(): { fisherFile: NonNullable<EngineEnv["fisherFile"]>; state: { bytes?: Uint8Array; closed: boolean; discarded: boolean }; tensors(): Promise<Checkpoint> } {
+  const state: { bytes?: Uint8Array; closed: boolean; discarded: boolean } = { closed: false, discarded: false };
+  return {
+    state,
+    fisherFile: async (_, size) => {
+      const bytes = (state.bytes = new Uint8Array(size));
+      return {
+        writeAt: async (offset, part) => bytes.set(part, offset),
+        close: async () => void (state.closed = true),
+        discard: async () => void (state.discarded = true),
+      };
+    },
+    tensors: () => openCheckpoint("fisher", [memoryFile("config.json", new TextEncoder().encode("{}")), memoryFile("model.safetensors", state.bytes!)]),
+  };
+}
