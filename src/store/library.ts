@@ -281,7 +281,8 @@ export function createLibrary<Facts>(env: LibraryEnv<Facts>): Library<Facts> {
 
     meter.phase(PHASES.space);
     await env.persist?.().catch(() => false);
-    const already = await openStore(id).then(async (store) => (store ? (await takeInventory(store)).storedBytes : 0));
+    // Only a model that is listed has a database: opening would make an empty one, and a refusal must leave nothing.
+    const already = before ? await openStore(id).then(async (store) => (store ? (await takeInventory(store)).storedBytes : 0)) : 0;
     const needed = record.bytes - already + RESERVE_BYTES;
     const answer = await env.probeQuota?.(needed);
     if (answer && !answer.enough) throw storageFull(`Copying ${folder.name}`, needed, answer.freeBytes);
