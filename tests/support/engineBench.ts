@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { memoryFile, type FileSource, type OutputFolder } from "../../src/core/files";
 import type { Recipe } from "../../src/core/recipe";
 import type { Checkpoint, FloatDtype } from "../../src/core/tensors";
@@ -120,10 +121,12 @@ export async function valuesOf(checkpoint: Pick<Checkpoint, "tensors" | "read">,
   return toFloat32(await checkpoint.read(name, 0, info.end - info.begin), info.dtype as FloatDtype);
 }
 
-/** Stored bytes of every tensor, to compare two results whatever their shards. */
+export const digest = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+
+/** Dtype and digest of the stored bytes of every tensor, to compare two results whatever their shards. */
 export async function tensorBytesOf(checkpoint: Checkpoint): Promise<Map<string, string>> {
   const out = new Map<string, string>();
-  for (const [name, info] of checkpoint.tensors) out.set(name, `${info.dtype} ${Buffer.from(await checkpoint.read(name, 0, info.end - info.begin)).toString("base64")}`);
+  for (const [name, info] of checkpoint.tensors) out.set(name, `${info.dtype} ${digest(await checkpoint.read(name, 0, info.end - info.begin))}`);
   return out;
 }
 
