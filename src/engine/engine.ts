@@ -1,4 +1,4 @@
-import { StudioError, throwIfCancelled } from "../core/errors";
+import { StudioError, throwIfCancelled, toStudioError } from "../core/errors";
 import type { OutputFolder } from "../core/files";
 import { ProgressMeter } from "../core/progress";
 import type { Recipe } from "../core/recipe";
@@ -17,7 +17,7 @@ import { counted, openRecipe, type RecipeContext } from "./context";
 import { exportFiles, planFiles } from "./exporting";
 import { fisherWriter, type RandomFile } from "./fisherFile";
 import { Jobs } from "./jobs";
-import { changePassBytes, passRounds, passWork, runChangePass, runFisherPass } from "./passes";
+import { changePassBytes, passRounds, passWork, requireGradients, runChangePass, runFisherPass } from "./passes";
 import { PassStore, type StoredPass } from "./passStore";
 import type { Measured } from "./work";
 
@@ -90,6 +90,7 @@ export function createEngine(env: EngineEnv): EngineApi {
       const info = c.tensors.get(name)!;
       return info.end - info.begin;
     };
+    if (fisher) requireGradients(context);
     const gpu = fisher ? await openGpu() : undefined;
     const work = fisher ? passWork(parseModelConfig(context.base.config).layers, passRounds(context)) : changePassBytes(context, byteCount);
     const phases = fisher
@@ -223,6 +224,10 @@ export function createEngine(env: EngineEnv): EngineApi {
             report.staged = { id, paths: output.archive ? [output.archive] : report.files.map((f) => f.path) };
           }
           return report;
+        } catch (error) {
+          // What is left of such a pass is of no use; the next request makes it anew.
+          if (pass && toStudioError(error).details.passGone === true) await passes.drop(pass.key);
+          throw error;
         } finally {
           gpu?.trim();
         }

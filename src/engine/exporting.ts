@@ -1,4 +1,5 @@
 import { createSHA256 } from "hash-wasm";
+import { throwIfCancelled } from "../core/errors";
 import type { OutputFolder } from "../core/files";
 import { ProgressMeter, type OnProgress, type StripCell } from "../core/progress";
 import type { Recipe } from "../core/recipe";
@@ -116,6 +117,7 @@ export async function exportFiles(run: ExportRun): Promise<ExportReport> {
       onBytes: (bytes) => meter.emit((work += bytes)),
     });
     written.push(await writeSmall(output, "README.md", encode(await card(context, run.shape, hash, run.adapter, checks)), hasher));
+    throwIfCancelled(signal);
     await output.finish();
     cells.fill("full");
     meter.finish();

@@ -40,15 +40,19 @@ export async function sequencesOf({ recipe, params, base }: RecipeContext): Prom
   return randomSequences(base, parseModelConfig(base.config).vocab, options);
 }
 
-/** Runs the Fisher pass of a context. Throws "unknown-architecture" naming the missing part when gradients cannot run. */
-export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassRun): Promise<{ losses: number[]; tokens: number; warnings: string[] }> {
-  const { params, base, experts, outputs } = context;
-  const at = params.fisherAt === "finetuned" ? "finetuned" : "base";
-  for (const model of at === "base" ? [base] : experts) {
+/** Throws "unknown-architecture" naming the missing part when gradients cannot run on a model that the pass takes them at. */
+export function requireGradients({ params, base, experts }: RecipeContext): void {
+  for (const model of params.fisherAt === "finetuned" ? experts : [base]) {
     const support = fisherSupport(model.config, model.tensors);
     if (!support.available)
       throw new StudioError("unknown-architecture", `Fisher on "${model.name}": ${support.reason ?? "this architecture has no forward and backward pass here"}. Choose a method without Fisher, such as task arithmetic or TIES.`, { title: "No gradients for this architecture", where: model.name, ...(support.reason ? { found: support.reason } : {}), todo: "Choose a method without Fisher." });
   }
+}
+
+/** Runs the Fisher pass of a context whose models have gradients. */
+export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassRun): Promise<{ losses: number[]; tokens: number; warnings: string[] }> {
+  const { params, base, experts, outputs } = context;
+  const at = params.fisherAt === "finetuned" ? "finetuned" : "base";
   const { meter } = run;
   meter.phase("tokens");
   const sequences = await sequencesOf(context);

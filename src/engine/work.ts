@@ -32,7 +32,7 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
       const mask = await measured?.masks.get(output.name, k);
       const trimmed = stats?.experts[k];
       if (trimmed?.kept !== undefined && !trimmed.cut && !mask)
-        throw new StudioError("storage-full", `Merging "${output.name}": the mask that the pass made is no longer in the browser's storage. Run the pass again.`, { title: "The pass is gone", where: output.name, todo: "Run the pass again." });
+        throw new StudioError("storage-full", `Merging "${output.name}": the mask that the pass made is no longer in the browser's storage. Run the pass again.`, { title: "The pass is gone", where: output.name, todo: "Run the pass again.", passGone: true });
       masks.push(mask);
     }
     const cuts = stats?.experts.some((e) => e.cut) ? stats.experts.map((e) => e.cut) : undefined;
