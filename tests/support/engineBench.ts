@@ -28,9 +28,13 @@ export async function watchedGpu(): Promise<WatchedGpu> {
   const watchDevice = (device: GPUDevice): GPUDevice => {
     devices.push(device);
     const create = device.createBuffer.bind(device);
+    // A device that is gone takes its buffers along.
+    void device.lost.then(() => own.forEach((buffer) => live.delete(buffer)));
+    const own: GPUBuffer[] = [];
     device.createBuffer = (descriptor) => {
       const buffer = create(descriptor);
       live.add(buffer);
+      own.push(buffer);
       const destroy = buffer.destroy.bind(buffer);
       buffer.destroy = () => {
         live.delete(buffer);
