@@ -11,7 +11,7 @@ import type { RandomFile } from "../engine/fisherFile";
 import { memoryKeyValue } from "../store/keyValue";
 import { hashWeights } from "../store/hash";
 import { parseArgs, parseSettings } from "./args";
-import { diskOutput, readFolder } from "./nodeFiles";
+import { diskOutput, readFolder, type DiskFile } from "./nodeFiles";
 import { nodeGpu } from "./nodeGpu";
 import { buildReport } from "./report";
 import type { Library } from "../store/library";
@@ -41,17 +41,25 @@ const CHOICES: { [K in keyof Reconciliation]: readonly Reconciliation[K][] } = {
 
 const bad = (sentence: string): StudioError => new StudioError("bad-request", sentence);
 
-/** Models on disk, by their path: what the library is in a terminal. Nothing is copied. */
-function diskLibrary(): Library<ModelFacts> {
+/** Models on disk, by their path: what the library is in a terminal. Nothing is copied; `close` ends all reading. */
+function diskLibrary(): Library<ModelFacts> & { close(): Promise<void> } {
   const opened = new Map<string, Promise<Checkpoint>>();
+  const reading: DiskFile[] = [];
   const no = async (): Promise<never> => Promise.reject(bad("Models are read in place in a terminal."));
   return {
     list: async () => [],
     get: (path) => {
       let checkpoint = opened.get(path);
-      if (!checkpoint) opened.set(path, (checkpoint = readFolder(path).then(({ name, files }) => openCheckpoint(name, files))));
+      if (!checkpoint) {
+        checkpoint = readFolder(path).then(({ name, files }) => {
+          reading.push(...files);
+          return openCheckpoint(name, files);
+        });
+        opened.set(path, checkpoint);
+      }
       return checkpoint;
     },
+    close: async () => void (await Promise.all(reading.map((file) => file.close()))),
     ingest: no, remove: no, persist: async () => false,
     storage: async () => ({ usedBytes: 0, freeBytes: undefined, persistent: true }),
   };
@@ -126,10 +134,10 @@ async function merge(args: string[], cwd: string): Promise<void> {
 
   const output = await diskOutput(out);
   const fisherPath = path("fisher");
+  const library = diskLibrary();
   let stop: (() => void) | undefined;
   try {
     const gpu = await nodeGpu();
-    const library = diskLibrary();
     const engine = createEngine({
       gpu, library, passes: memoryKeyValue(),
       openOutput: async () => output,
@@ -167,6 +175,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
     throw error;
   } finally {
     if (stop) process.off("SIGINT", stop);
+    await library.close();
   }
 }
 

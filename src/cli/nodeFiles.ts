@@ -3,8 +3,10 @@ import { basename, dirname, join, resolve } from "node:path";
 import { StudioError } from "../core/errors";
 import type { FileSource, OutputFile, OutputFolder } from "../core/files";
 
+export type DiskFile = FileSource & { close(): Promise<void> };
+
 /** A file on disk. One handle per file, opened at the first read and kept until `close`: a merge reads thousands of ranges. */
-export function diskFile(path: string, fullPath: string, size: number, lastModified: number): FileSource & { close(): Promise<void> } {
+export function diskFile(path: string, fullPath: string, size: number, lastModified: number): DiskFile {
   let handle: Promise<FileHandle> | undefined;
   return {
     path,
@@ -31,7 +33,7 @@ export function diskFile(path: string, fullPath: string, size: number, lastModif
 }
 
 /** The files of a model folder on disk, hidden ones left out. Throws "bad-file" when the folder cannot be read. */
-export async function readFolder(folder: string): Promise<{ name: string; files: FileSource[] }> {
+export async function readFolder(folder: string): Promise<{ name: string; files: DiskFile[] }> {
   const full = resolve(folder);
   let entries: string[];
   try {
@@ -39,7 +41,7 @@ export async function readFolder(folder: string): Promise<{ name: string; files:
   } catch (cause) {
     throw new StudioError("bad-file", `Opening the model folder ${folder}: it does not exist or cannot be read. Check the path.`, { where: folder }, { cause });
   }
-  const files: FileSource[] = [];
+  const files: DiskFile[] = [];
   for (const name of entries.sort()) {
     if (name.startsWith(".")) continue;
     const info = await stat(join(full, name));
@@ -64,7 +66,7 @@ export async function diskOutput(folder: string): Promise<OutputFolder> {
   // Made with the first file, so that a merge that never gets there leaves not even an empty folder.
   let made: Promise<unknown> | undefined;
   // A folder with open files cannot be renamed everywhere.
-  const reading: { close(): Promise<void> }[] = [];
+  const reading: DiskFile[] = [];
   const closeAll = async (): Promise<void> => void (await Promise.all(reading.splice(0).map((file) => file.close())));
   return {
     async create(path): Promise<OutputFile> {
