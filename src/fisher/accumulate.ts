@@ -1,6 +1,6 @@
 import { fisherBias, fisherEmbedding, fisherHead, fisherLinear, fisherNorm } from "../kernels/nn/fisher";
 import type { Gpu } from "../gpu/gpu";
-import { rowPanels } from "../gpu/weight";
+import { rowPanels, type Weight } from "../gpu/weight";
 import type { GradientBatch, GradientVisitor } from "../model/gradients";
 import { BufferScope } from "../model/scope";
 
@@ -23,6 +23,8 @@ export interface FisherTensor {
   cols: number;
   panels: FisherPanel[];
   rowIds?: Uint32Array;
+  /** The tensor whose gradient this is, as stored, while its block is on the GPU. */
+  weight?: Weight;
   /** Whether these are all panels of the tensor: the head comes panel by panel. */
   complete: boolean;
 }
@@ -56,11 +58,11 @@ export function fisherVisitor(gpu: Gpu, onTensor: (tensor: FisherTensor) => Prom
   const sums = ({ starts, sequences, first }: GradientBatch) => ({ starts, sequences, accumulate: !first });
 
   return {
-    async linear({ name, biasName, N, K, x, dy }, batch) {
+    async linear({ name, biasName, N, K, x, dy, weight }, batch) {
       const panels = panelsOf(name, N, K);
       for (const panel of panels)
         fisherLinear(gpu, { ...sums(batch), x, dy, N, K, row0: panel.row0, rows: panel.rows, dyStride: N, dyColumn0: panel.row0, out: panel.buffer });
-      await close({ name, kind: "linear", rows: N, cols: K, complete: true }, panels, batch);
+      await close({ name, kind: "linear", rows: N, cols: K, weight, complete: true }, panels, batch);
       if (biasName === undefined) return;
       const bias = panelsOf(biasName, 1, N);
       fisherBias(gpu, { ...sums(batch), dy, N, out: bias[0]!.buffer });
@@ -89,14 +91,14 @@ export function fisherVisitor(gpu: Gpu, onTensor: (tensor: FisherTensor) => Prom
       scope.free(merged.buffer);
     },
 
-    async head({ name, V, C, row0, rows, hidden, dlogits, embedding }, batch) {
+    async head({ name, V, C, row0, rows, hidden, dlogits, embedding, weight }, batch) {
       const key = `${name}@${row0}`;
       const panels = open.get(key) ?? [{ row0, rows, buffer: scope.alloc(rows * C * 4, `F ${name}`) }];
       open.set(key, panels);
       fisherHead(gpu, { ...sums(batch), x: hidden, dy: dlogits, K: C, row0, rows, embedding, out: panels[0]!.buffer });
       if (!batch.last) return;
       open.delete(key);
-      await onTensor({ name, kind: "head", rows: V, cols: C, panels, complete: row0 + rows === V });
+      await onTensor({ name, kind: "head", rows: V, cols: C, panels, weight, complete: row0 + rows === V });
       scope.free(panels[0]!.buffer);
     },
 

@@ -7,12 +7,12 @@ import type { Change } from "./trimTensor";
 /** Values per read: 4 Mi, so that both sides, as f32, take 32 MiB. */
 export const SLICE_ELEMENTS = 4 * 1024 * 1024;
 
-type Sides = Pick<Change, "base" | "tuned" | "rows" | "cols">;
+type Sides = Pick<Change, "base" | "tuned" | "rows" | "cols" | "sliceElements">;
 
 /** theta0 and theta of a tensor as f32, slice by slice of whole rows, in order. Both arrays are fresh. */
 export async function* slicesOf(change: Sides, signal?: AbortSignal): AsyncGenerator<{ at: number; base: Float32Array; tuned: Float32Array }> {
   const total = change.rows * change.cols;
-  const sliceElements = Math.max(1, Math.floor(SLICE_ELEMENTS / change.cols)) * change.cols;
+  const sliceElements = Math.max(1, Math.floor((change.sliceElements ?? SLICE_ELEMENTS) / change.cols)) * change.cols;
   for (let at = 0; at < total; at += sliceElements) {
     throwIfCancelled(signal);
     const count = Math.min(sliceElements, total - at);

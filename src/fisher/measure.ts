@@ -13,7 +13,7 @@ import { fisherVisitor, type FisherTensor } from "./accumulate";
 import { expandTokens, labelSampler } from "./labels";
 import { changeSums, keptSums, magnitudeCut } from "./magnitude";
 import { gaussianProbes, type Probes } from "./probes";
-import { releaseKeys, trimChange, weighChange, type Change } from "./trimTensor";
+import { releaseWeighed, trimChange, weighChange, withoutResident, type Change, type Weighed } from "./trimTensor";
 import type { ExpertStats, MaskStore, TensorStats, TrimOptions } from "./types";
 
 /** A tensor of the output that is merged: where its two sides are, and what it is. */
@@ -24,6 +24,16 @@ export interface PassOutput {
   elements: number;
   baseName: string;
   tunedNames: string[];
+}
+
+/** How a pass keeps within its budgets; none of it changes a byte but `panelBytes`, whose panels are sums of their own. */
+export interface PassMemory {
+  /** No panel of weights, of F or of keys is larger; the binding limit when absent. */
+  panelBytes?: number | undefined;
+  /** Block inputs wait in host memory for the backward pass. */
+  inputsOnHost?: boolean | undefined;
+  /** Values of one slice where changes are walked on the CPU. */
+  sliceElements?: number | undefined;
 }
 
 export interface FisherPass {
@@ -42,6 +52,7 @@ export interface FisherPass {
   seed: number;
   masks: MaskStore;
   signal: AbortSignal;
+  memory?: PassMemory | undefined;
   onTensor(stats: TensorStats): void;
   /** Called for each block of each of the passes, in order. */
   onForwardBlock?(layer: number): void;
@@ -120,13 +131,14 @@ async function keyBelow(gpu: Gpu, keys: readonly KeyPanel[], n: number, trim: Tr
 
 async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses: number[] }> {
   const { signal, trim, experts } = pass;
+  const panelBytes = pass.memory?.panelBytes ?? MAX_BINDING_BYTES;
   const gradientModel = pass.at === "base" ? pass.base : experts[0]!;
   const byName = new Map<string, PassOutput[]>();
   for (const output of pass.outputs) {
     const name = pass.at === "base" ? output.baseName : output.tunedNames[0]!;
     byName.set(name, [...(byName.get(name) ?? []), output]);
   }
-  const decoder = createDecoder(gpu, gradientModel, pass.config);
+  const decoder = createDecoder(gpu, gradientModel, pass.config, { panelBytes, inputsOnHost: pass.memory?.inputsOnHost });
   const { sequences, weights, regroup } = pass.square === "token" ? expandTokens(pass.sequences) : { sequences: pass.sequences, weights: undefined, regroup: (losses: number[]) => losses };
   const sampler = pass.labels === "sampled" ? labelSampler(gpu, sequences, pass.seed) : undefined;
   const scale = 1 / (sequences.length * LOSS_SCALE * LOSS_SCALE);
@@ -151,19 +163,25 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
   };
 
   /** Tensors whose trim waits for the rest of their block. */
-  let waiting: { output: PassOutput; stats: TensorStats; expert: number; change: Change; keys: KeyPanel[] }[] = [];
+  let waiting: ({ output: PassOutput; stats: TensorStats; expert: number } & Pick<Weighed, "change" | "keys" | "kept">)[] = [];
   const partial = new Map<string, TensorStats>();
   const taken = experts.map(() => ({ taken: 0 }));
 
   const changeOf = (output: PassOutput, expert: number, fisher: FisherTensor | undefined): Change => {
     const cols = output.shape.length >= 2 ? output.shape.at(-1)! : output.elements;
-    return { base: { source: pass.base, name: output.baseName }, tuned: { source: experts[expert]!, name: output.tunedNames[expert]! }, rows: output.elements / cols, cols, fisher };
+    // The weight whose gradient was taken is on the GPU already: it is the base, or the first fine-tuned model.
+    const resident = fisher?.weight?.panels;
+    return {
+      base: { source: pass.base, name: output.baseName, resident: pass.at === "base" ? resident : undefined },
+      tuned: { source: experts[expert]!, name: output.tunedNames[expert]!, resident: pass.at === "finetuned" && expert === 0 ? resident : undefined },
+      rows: output.elements / cols, cols, fisher, sliceElements: pass.memory?.sliceElements,
+    };
   };
   /** `group`: how many entries share the threshold, and the key below it. */
   const finishTrim = async (entry: (typeof waiting)[number], how: Parameters<typeof trimChange>[3], K: number, group?: { n: number; below: number | undefined }): Promise<void> => {
     const { output, stats, expert, change, keys } = entry;
     const { stats: kept, mask } = await trimChange(buffers, change, keys, how, probesOf(output.role, K), signal);
-    releaseKeys(buffers, keys);
+    releaseWeighed(buffers, entry);
     Object.assign(stats.experts[expert]!, kept);
     if (kept.threshold !== undefined && group) stats.experts[expert]!.threshold = percentile(group.n, trim!, kept.threshold, group.below) * (trim!.key === "fisher" ? scale : 1);
     if (mask) await pass.masks.put(output.name, expert, mask);
@@ -182,7 +200,9 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
       else {
         for (let expert = 0; expert < experts.length; expert++) {
           const change = changeOf(output, expert, tensor);
-          const { keys, sums } = await weighChange(buffers, change, trim?.key ?? "fisher", signal);
+          const again = mode.kind === "trim" && scope !== "block" && (output.role.inBlock2d || scope !== undefined);
+          const weighed = await weighChange(buffers, change, trim?.key ?? "fisher", again, signal);
+          const { keys, sums } = weighed;
           const row = stats.experts[expert]!;
           row.delta2Sum += sums.delta2;
           row.jointSum! += sums.joint * scale;
@@ -190,16 +210,16 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
             stats.fisherSum! += sums.fisher * scale;
             stats.base2Sum! += sums.base2;
           }
-          const entry = { output, stats, expert, change, keys };
+          const entry = { output, stats, expert, ...weighed };
           if (mode.kind === "count") {
             for (const panel of keys) {
               const values = await gpu.readFloats(panel.keys, panel.elements);
               for (const select of mode.selects[expert]!) select.add(values);
             }
-            releaseKeys(buffers, keys);
-          } else if (!output.role.inBlock2d && !scope) releaseKeys(buffers, keys);
+            releaseWeighed(buffers, entry);
+          } else if (!output.role.inBlock2d && !scope) releaseWeighed(buffers, entry);
           else if (!scope) await finishTrim(entry, undefined, tensor.cols);
-          else if (scope === "block") waiting.push(entry);
+          else if (scope === "block") waiting.push({ ...entry, change: withoutResident(entry.change) });
           else if (scope === "model") await finishTrim(entry, { cut: mode.cuts![expert]!.cut, dropZero: trim!.dropZero, state: taken[expert]! }, tensor.cols, { n: modelElements(pass.outputs, trim!), below: mode.cuts![expert]!.below });
           else await finishTrim(entry, { rule: keepRule(output.elements, trim!.rule, trim!.share), dropZero: trim!.dropZero }, tensor.cols, { n: output.elements, below: await keyBelow(gpu, keys, output.elements, trim!) });
         }
@@ -231,7 +251,7 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
     pass.onBackwardBlock?.(layer);
   };
 
-  const { end, ...squares } = fisherVisitor(gpu, onTensor, MAX_BINDING_BYTES);
+  const { end, ...squares } = fisherVisitor(gpu, onTensor, panelBytes);
   const visitor: GradientVisitor = { ...squares, blockDone };
   if (pass.probes === "activations") {
     const linear = visitor.linear!;

@@ -39,12 +39,16 @@ export class Gpu {
   private pendingCost = 0;
   private fault: StudioError | undefined;
   private scopes: Promise<void>[] = [];
-  private live = 0;
   /** Bytes of buffers now allocated (in use or pooled), and their peak. */
   allocatedBytes = 0;
   peakBytes = 0;
+  /** Bytes of buffers that somebody holds, and their peak: what no eviction can give back. */
+  liveBytes = 0;
+  peakLiveBytes = 0;
+  /** Above this, buffers that nobody holds are destroyed before another is made; what is held is never refused for it. */
+  budgetBytes = Infinity;
 
-  private constructor(
+  protected constructor(
     readonly device: GPUDevice,
     readonly facts: AdapterFacts,
     /** Cost (see Kernel.cost) of one submit: about 50 to 100 ms by estimate. */
@@ -81,7 +85,7 @@ export class Gpu {
       maxStorageBuffersPerShaderStage: l.maxStorageBuffersPerShaderStage,
       maxComputeInvocationsPerWorkgroup: l.maxComputeInvocationsPerWorkgroup,
     };
-    return new Gpu(device, facts, facts.state === "software" ? 2e8 : 5e10);
+    return new this(device, facts, facts.state === "software" ? 2e8 : 5e10);
   }
 
   get software(): boolean {
@@ -93,13 +97,13 @@ export class Gpu {
     if (bytes > MAX_BINDING_BYTES)
       throw new StudioError("gpu-limit", `A GPU buffer "${label}" of ${bytes} bytes was asked for; the limit is ${MAX_BINDING_BYTES}. This is a fault of the planner, not of the model.`);
     const size = sizeClass(bytes);
-    this.live += size;
+    this.hold(size);
     const pooled = this.free.get(size)?.pop();
     if (pooled) return pooled;
+    this.makeRoom(size);
     this.device.pushErrorScope("out-of-memory");
     const buffer = this.device.createBuffer({ size, usage: STORAGE, label });
-    this.allocatedBytes += size;
-    this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);
+    this.grow(size);
     this.scopes.push(
       this.device.popErrorScope().then((error) => {
         if (error) this.fault ??= new StudioError("gpu-limit", `The GPU has no room for ${size} more bytes; ${this.allocatedBytes - size} are in use. Close other programs that use the GPU, or take fewer or shorter random inputs.`, { title: "Out of GPU memory", found: error.message });
@@ -112,7 +116,7 @@ export class Gpu {
   release(...buffers: (GPUBuffer | undefined)[]): void {
     for (const buffer of buffers) {
       if (!buffer) continue;
-      this.live -= buffer.size;
+      this.liveBytes -= buffer.size;
       const list = this.free.get(buffer.size);
       if (list) list.push(buffer);
       else this.free.set(buffer.size, [buffer]);
@@ -121,10 +125,38 @@ export class Gpu {
 
   /** Destroys pooled buffers that nobody holds. */
   trim(): void {
+    this.evict(0);
+  }
+
+  /** Whether `bytes` more can be held without going over the budget. */
+  hasRoom(bytes: number): boolean {
+    return this.liveBytes + sizeClass(bytes) <= this.budgetBytes;
+  }
+
+  private hold(size: number): void {
+    this.liveBytes += size;
+    this.peakLiveBytes = Math.max(this.peakLiveBytes, this.liveBytes);
+  }
+
+  private grow(size: number): void {
+    this.allocatedBytes += size;
+    this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);
+  }
+
+  private makeRoom(size: number): void {
+    if (this.allocatedBytes + size > this.budgetBytes) this.evict(this.budgetBytes - size);
+  }
+
+  /** Destroys pooled buffers, largest first, until at most `target` bytes are allocated. Submitted work still finishes on them. */
+  private evict(target: number): void {
     this.flush();
-    for (const list of [...this.free.values(), ...this.staging.values()]) for (const buffer of list) { this.allocatedBytes -= buffer.size; buffer.destroy(); }
-    this.free.clear();
-    this.staging.clear();
+    const sizes = [...new Set([...this.free.keys(), ...this.staging.keys()])].sort((a, b) => b - a);
+    for (const size of sizes)
+      for (const pool of [this.free, this.staging])
+        for (let list = pool.get(size); list && list.length > 0 && this.allocatedBytes > target; ) {
+          list.pop()!.destroy();
+          this.allocatedBytes -= size;
+        }
   }
 
   /** Allocates and fills a buffer. The byte length is padded with zeros to a multiple of 4. */
@@ -195,19 +227,25 @@ export class Gpu {
   /** Bytes [offset, offset + bytes) of a buffer, copied to the CPU. */
   async read(buffer: GPUBuffer, bytes: number, offset = 0): Promise<Uint8Array> {
     const size = sizeClass(Math.max(4, (bytes + 3) & ~3));
+    this.hold(size);
     const pooled = this.staging.get(size)?.pop();
-    const target = pooled ?? this.device.createBuffer({ size, usage: 0x01 | 0x08 });
-    if (!pooled) this.allocatedBytes += size;
+    if (!pooled) this.makeRoom(size);
+    const target = pooled ?? this.device.createBuffer({ size, usage: 0x01 | 0x08, label: "readback" });
+    if (!pooled) this.grow(size);
     this.copy(buffer, offset, target, 0, bytes);
     this.flush();
     try {
       await target.mapAsync(1, 0, (bytes + 3) & ~3);
     } catch (cause) {
+      this.liveBytes -= size;
+      this.allocatedBytes -= size;
+      target.destroy();
       await this.check();
       throw new StudioError("gpu-lost", "Reading back from the GPU failed. Run the pass again.", { title: "The GPU went away" }, { cause });
     }
     const out = new Uint8Array(target.getMappedRange(0, (bytes + 3) & ~3)).slice(0, bytes);
     target.unmap();
+    this.liveBytes -= size;
     const list = this.staging.get(size);
     if (list) list.push(target);
     else this.staging.set(size, [target]);
@@ -294,7 +332,7 @@ export class Gpu {
 }
 
 /** Buffer sizes in steps of 1/8 of a power of two (at least 256 bytes), so that the pool finds them again. */
-function sizeClass(bytes: number): number {
+export function sizeClass(bytes: number): number {
   const min = Math.max(256, bytes);
   const step = Math.max(256, 2 ** Math.floor(Math.log2(min)) / 8);
   return Math.min(Math.ceil(min / step) * step, Math.max(MAX_BINDING_BYTES, bytes));

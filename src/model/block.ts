@@ -143,7 +143,7 @@ class BlockRun extends BufferScope {
   async reverse(role: LinearRole, x: GPUBuffer, dy: GPUBuffer, dx: GPUBuffer, accumulate: boolean, visitor: GradientVisitor): Promise<void> {
     const { weight, biasName } = this.linear(role);
     if (visitor.linear) {
-      await visitor.linear({ name: weight.name, biasName, N: weight.rows, K: weight.cols, x, dy }, this.batch.gradient);
+      await visitor.linear({ name: weight.name, biasName, N: weight.rows, K: weight.cols, x, dy, weight }, this.batch.gradient);
       await this.context.pace.after(this.cost(weight));
     }
     linearBackward(this.context.gpu, { dy, weight, dx, M: this.batch.rows, accumulate });

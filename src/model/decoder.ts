@@ -21,7 +21,9 @@ const FINAL_NORM = "model.norm.weight";
 
 export interface DecoderOptions extends Partial<BatchLimits> {
   /** No weight panel, and no panel of logits, is larger; the binding limit when absent. */
-  panelBytes?: number;
+  panelBytes?: number | undefined;
+  /** Block inputs wait for the backward pass in host memory, not on the GPU. */
+  inputsOnHost?: boolean | undefined;
 }
 
 /** What `forward` and `pass` have in common. */
@@ -175,8 +177,9 @@ class DecoderRun extends BufferScope {
       await this.pace.wait();
       for (const state of this.batches) {
         const y = this.adopt(await blockForward(this.context, block, state, state.x));
-        if (keepInput) state.inputs.push(state.x);
-        else this.free(state.x);
+        if (keepInput && this.options.inputsOnHost) state.inputs.push(await this.gpu.readFloats(state.x, state.rows * this.config.hidden));
+        else if (keepInput) state.inputs.push(state.x);
+        if (!keepInput || this.options.inputsOnHost) this.free(state.x);
         state.x = y;
       }
     } finally {
@@ -208,7 +211,7 @@ class DecoderRun extends BufferScope {
     const { hidden: C, vocab: V, tied } = config;
     for (const state of this.batches) state.dx = this.alloc(4 * state.rows * C, "d final norm");
     await this.lossSweep.gradients(this.batches, scale, async (state, { panel, logits }, index) => {
-      if (!tied) await visitor.head?.({ name: head.name, V, C, row0: panel.row0, rows: panel.rows, hidden: state.normed, dlogits: logits, tied }, state.gradient);
+      if (!tied) await visitor.head?.({ name: head.name, V, C, row0: panel.row0, rows: panel.rows, hidden: state.normed, dlogits: logits, tied, weight: head.weightOf(panel) }, state.gradient);
       panelBackward(gpu, { dy: logits, panel, cols: C, dtype: head.dtype, dx: state.dx, M: state.rows, accumulate: index > 0 });
       await this.pace.after(4 * state.rows * panel.rows * C);
     });
@@ -228,7 +231,8 @@ class DecoderRun extends BufferScope {
     try {
       await this.pace.wait();
       for (const state of this.batches) {
-        const x = state.inputs.pop()!;
+        const kept = state.inputs.pop()!;
+        const x = kept instanceof Float32Array ? this.upload(kept, "block input") : kept;
         await blockBackward(this.context, block, state, x, state.dx, visitor);
         this.free(x);
       }
@@ -245,7 +249,7 @@ class DecoderRun extends BufferScope {
     if (!tied || !visitor.head) return;
     await this.lossSweep.gradients(this.batches, scale, async (state, { panel, logits }) => {
       const embedding = { tokens: state.batch.tokens, dx: state.dx };
-      await visitor.head!({ name: this.head.name, V, C, row0: panel.row0, rows: panel.rows, hidden: state.normed, dlogits: logits, tied, embedding }, state.gradient);
+      await visitor.head!({ name: this.head.name, V, C, row0: panel.row0, rows: panel.rows, hidden: state.normed, dlogits: logits, tied, embedding, weight: this.head.weightOf(panel) }, state.gradient);
       await this.pace.after(2 * state.rows * panel.rows * C);
     });
   }

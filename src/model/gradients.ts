@@ -1,3 +1,5 @@
+import type { Weight } from "../gpu/weight";
+
 /**
  * What the backward pass shows to whoever wants gradients of parameters. Buffers are f32 on the GPU, row-major, and
  * valid until the returned promise settles. Rows are the tokens of all sequences of the batch, one after another:
@@ -23,6 +25,8 @@ export interface LinearGradient {
   K: number;
   x: GPUBuffer;
   dy: GPUBuffer;
+  /** W itself as stored: whoever compares it with another checkpoint need not read it again. */
+  weight: Weight;
 }
 
 /**
@@ -61,6 +65,8 @@ export interface HeadGradient {
   rows: number;
   hidden: GPUBuffer;
   dlogits: GPUBuffer;
+  /** These rows of the head as stored. */
+  weight: Weight;
   tied: boolean;
   /** With `tied`: the embedding's side, to be added per sequence before squaring. */
   embedding?: { tokens: Uint32Array; dx: GPUBuffer };

@@ -1,7 +1,7 @@
 import type { TensorSource } from "../core/tensors";
 import { panelForward } from "../kernels/nn/gemm";
 import { MAX_BINDING_BYTES, type Gpu } from "../gpu/gpu";
-import { rowPanels, type WeightPanel } from "../gpu/weight";
+import { rowPanels, type Weight, type WeightPanel } from "../gpu/weight";
 import { EMBEDDING, HEAD } from "./architectures";
 import type { ModelConfig } from "./config";
 import type { Pace } from "./pace";
@@ -36,6 +36,11 @@ export class Head {
 
   get dtype() {
     return floatTensor(this.source, this.name).dtype;
+  }
+
+  /** One panel as a weight of its own rows, for whoever looks at it during a sweep. */
+  weightOf(panel: WeightPanel): Weight {
+    return { name: this.name, dtype: this.dtype, rows: this.config.vocab, cols: this.config.hidden, panels: [panel] };
   }
 
   /** Panel by panel, and within it batch by batch: logits = hidden W^T, shown to `visit`. */

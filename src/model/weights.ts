@@ -7,7 +7,7 @@ import { expectedTensors } from "./architectures";
 import type { ModelConfig } from "./config";
 
 /** Reads and uploads go in pieces of this size; also how long a cancel may wait for a read. */
-export const PIECE_BYTES = 64 * 1024 * 1024;
+export const PIECE_BYTES = 16 * 1024 * 1024;
 
 /** Staging arrays that no load is using. A load takes one and puts it back, so that two loads never share. */
 const idle: Uint8Array[] = [];
