@@ -59,7 +59,11 @@ function diskLibrary(): Library<ModelFacts> & { close(): Promise<void> } {
       }
       return checkpoint;
     },
-    close: async () => void (await Promise.all(reading.map((file) => file.close()))),
+    async close() {
+      // When one folder cannot be opened, another may still be on its way.
+      await Promise.allSettled(opened.values());
+      await Promise.all(reading.map((file) => file.close()));
+    },
     ingest: no, remove: no, persist: async () => false,
     storage: async () => ({ usedBytes: 0, freeBytes: undefined, persistent: true }),
   };
