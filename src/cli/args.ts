@@ -7,15 +7,16 @@ export interface FlagSpec {
   repeat?: boolean;
 }
 
-/** Parses `--flag value` and `--flag=value`. Unknown flags and missing values are "bad-request" sentences. */
+/** Parses `--flag value` and `--flag=value`. Unknown flags, missing values and values too many are "bad-request" sentences. */
 export function parseArgs(args: string[], specs: Record<string, FlagSpec>): Record<string, string[]> {
   const found: Record<string, string[]> = {};
   for (let i = 0; i < args.length; i++) {
     const [head, ...rest] = args[i]!.split("=");
     const name = head!.replace(/^--/, "");
-    const spec = specs[name];
+    const spec = Object.hasOwn(specs, name) ? specs[name] : undefined;
     if (!head!.startsWith("--") || !spec) throw new StudioError("bad-request", `Unknown argument "${args[i]}"; there are ${Object.keys(specs).map((s) => `--${s}`).join(", ")}.`);
     if (!spec.value) {
+      if (rest.length > 0) throw new StudioError("bad-request", `The argument --${name} takes no value.`);
       found[name] = ["true"];
       continue;
     }

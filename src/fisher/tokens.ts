@@ -1,6 +1,7 @@
 import { StudioError } from "../core/errors";
 import { drawTokens } from "../core/random";
 import type { Checkpoint } from "../core/tensors";
+import { parseJsonRecord } from "../formats/checkpoint";
 
 export interface TokenOptions {
   seed: number;
@@ -30,7 +31,7 @@ async function tokenizerSize(checkpoint: Checkpoint, which: "tokenizer" | "noSpe
   const text = await checkpoint.text("tokenizer.json");
   if (text === undefined)
     throw new StudioError("bad-recipe", `vocab is "${which}", but "${checkpoint.name}" has no tokenizer.json. Set vocab to config.`, { where: "params.vocab" });
-  const tokenizer = JSON.parse(text) as { model?: { vocab?: Record<string, number> | unknown[] }; added_tokens?: { id: number }[] };
+  const tokenizer = parseJsonRecord(text, "tokenizer.json") as { model?: { vocab?: Record<string, number> | unknown[] }; added_tokens?: { id: number }[] };
   const vocab = tokenizer.model?.vocab ?? {};
   const ids = Array.isArray(vocab) ? vocab.map((_, i) => i) : Object.values(vocab);
   const added = new Set((tokenizer.added_tokens ?? []).map((t) => t.id));
