@@ -79,7 +79,7 @@ export class ProgressMeter {
     const at = this.phases.findIndex((p) => p.id === id);
     const now = this.now();
     this.phases = this.phases.map((p, i) => {
-      if (i < at && p.state !== "done") return { ...p, state: "done", elapsedMs: p.state === "now" ? now - this.phaseStarted : (p.elapsedMs ?? 0) };
+      if (i < at) return p.state === "done" ? p : { ...p, state: "done", elapsedMs: p.state === "now" ? now - this.phaseStarted : (p.elapsedMs ?? 0) };
       if (i === at) return { ...p, state: "now", count };
       return p.state === "todo" ? p : { id: p.id, label: p.label, state: "todo" };
     });
