@@ -3,11 +3,11 @@ import { useShallow, useStudio } from "../../state/useStudio";
 import { plural } from "../../ui/format";
 import { Banner } from "../../ui/marks";
 
-/** A copy that a closed tab left behind (one of this visit has its own panel): drop the folder again to continue, or discard it. */
+/** A copy that a closed tab left behind, or that was cancelled before it had a panel of its own: drop the folder again to continue, or discard it. */
 export function UnfinishedBanners() {
   const { choose } = useFolders();
   const deleteModel = useStudio((s) => s.deleteModel);
-  const unfinished = useStudio(useShallow((s) => s.models.filter((m) => m.state === "ingesting" && !s.queue.some((item) => item.modelId === m.id || item.name === m.name))));
+  const unfinished = useStudio(useShallow((s) => s.models.filter((m) => m.state === "ingesting" && !s.queue.some((item) => item.modelId === m.id || (item.name === m.name && item.state !== "cancelled")))));
   return unfinished.map((model) => (
     <Banner
       key={model.id} icon="clock" lead="Unfinished work."

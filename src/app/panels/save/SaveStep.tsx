@@ -29,6 +29,7 @@ export default function SaveStep() {
   const job = useStudio((s) => Object.values(s.running).find((p) => p.kind === "export" || p.kind === "verify"));
   const free = useStudio((s) => s.storage?.freeBytes);
   const planExport = useStudio((s) => s.planExport);
+  const refreshModels = useStudio((s) => s.refreshModels);
   const exportModel = useStudio((s) => s.exportModel);
   const fail = useStudio((s) => s.fail);
   const cancel = useStudio((s) => s.cancel);
@@ -41,6 +42,8 @@ export default function SaveStep() {
   useEffect(() => {
     if (recipe && !plan) void planExport();
   }, [recipe, plan, planExport]);
+  // What the browser grants may have changed since the models were read.
+  useEffect(() => void refreshModels().catch(() => undefined), [refreshModels]);
 
   const write = async (): Promise<void> => {
     const current = store.getState().recipe;

@@ -30,7 +30,15 @@ function Remedy({ code, id, context }: { code: string; id: string; context: stri
   const measure = useStudio((s) => s.measure);
   const go = useStudio((s) => s.go);
   const step = useStudio((s) => s.step);
-  if (code === "storage-full") return <button type="button" className="btn s primary" onClick={() => openDrawer("storage")}>Free space…</button>;
+  const unread = useStudio((s) => s.queue.findLast((item) => item.state === "failed" && context === `Reading ${item.name}`)?.jobId);
+  const linkInstead = useStudio((s) => s.linkInstead);
+  if (code === "storage-full")
+    return (
+      <>
+        <button type="button" className="btn s primary" onClick={() => openDrawer("storage")}>Free space…</button>
+        {unread !== undefined && <button type="button" className="btn s" onClick={() => void linkInstead(unread)}>Link in place, no copy</button>}
+      </>
+    );
   if (code === "gpu-lost" && context.startsWith("Measuring")) return <button type="button" className="btn s primary" onClick={() => { dismiss(id); void measure(); }}>Measure again</button>;
   if (code === "gpu-unavailable" || code === "gpu-limit") return <button type="button" className="btn s" onClick={() => openDrawer("gpu")}>Show the GPU</button>;
   if ((code === "bad-file" || code === "file-changed") && step !== "load") return <button type="button" className="btn s primary" onClick={() => { dismiss(id); go("load"); }}>Choose the folder again</button>;
