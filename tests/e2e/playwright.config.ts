@@ -13,6 +13,6 @@ export default defineConfig({
   fullyParallel: false,
   retries: 0,
   reporter: [["line"], ["json"]],
-  use: { baseURL: `http://localhost:${port}` },
+  use: { actionTimeout: 20_000, baseURL: `http://localhost:${port}` },
   webServer: { command: `node ../../node_modules/vite/bin/vite.js preview --port ${port} --strictPort --host localhost ../..`, port, reuseExistingServer: !process.env.CI, stdout: "ignore" },
 });
