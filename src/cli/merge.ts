@@ -8,9 +8,10 @@ import { openCheckpoint } from "../formats/checkpoint";
 import { parseRecipe } from "../export/recipeFile";
 import { createEngine } from "../engine/engine";
 import type { RandomFile } from "../engine/fisherFile";
-import { memoryKeyValue } from "../store/keyValue";
 import { hashWeights } from "../store/hash";
 import { parseArgs, parseSettings } from "./args";
+import { parseBudgets, parseRates } from "./budgets";
+import { diskKeyValue } from "./diskKeyValue";
 import { diskOutput, readFolder, type DiskFile } from "./nodeFiles";
 import { nodeGpu } from "./nodeGpu";
 import { buildReport } from "./report";
@@ -26,12 +27,17 @@ const USAGE = `npm run merge -- --base DIR --model DIR [--model DIR]... --method
   --recipe FILE       a recipe.json in place of --method, --set, --weight, --dtype and --tokens
   --report FILE       numbers per tensor and layer, losses, timings, as JSON
   --fisher FILE       keep the element-wise Fisher as safetensors
+  --gpu-budget SIZE   most bytes of GPU buffers, 2GiB when absent
+  --host-budget SIZE  most bytes of memory beside them, 512MiB when absent
+  --plan              print as JSON what the merge will take, from headers alone, and stop; --out is not needed
+  --rate KEY=N        with --plan: speed in operations (gpu) or bytes (read, write) per second, for times
   --quiet             no progress lines`;
 
 const FLAGS = {
   base: { value: true }, model: { value: true, repeat: true }, weight: { value: true, repeat: true }, method: { value: true }, out: { value: true },
   dtype: { value: true }, "max-shard-bytes": { value: true }, set: { value: true, repeat: true }, tokens: { value: true }, recipe: { value: true },
   report: { value: true }, fisher: { value: true }, quiet: {}, help: {},
+  "gpu-budget": { value: true }, "host-budget": { value: true }, plan: {}, rate: { value: true, repeat: true },
 };
 const DTYPES: Record<string, FloatDtype> = { float32: "F32", bfloat16: "BF16", float16: "F16", F32: "F32", BF16: "BF16", F16: "F16" };
 const CHOICES: { [K in keyof Reconciliation]: readonly Reconciliation[K][] } = {
@@ -131,19 +137,24 @@ async function merge(args: string[], cwd: string): Promise<void> {
   const base = path("base");
   const out = path("out");
   const models = (flags.model ?? []).map((m) => resolve(cwd, m));
-  if (!base || models.length === 0 || !out) throw bad(`The arguments --base, --model and --out are needed.\n${USAGE}`);
+  if (!base || models.length === 0 || (!out && !flags.plan)) throw bad(`The arguments --base, --model and --out are needed.\n${USAGE}`);
   const recipePath = path("recipe");
   if (recipePath) for (const name of ["method", "set", "weight", "dtype", "tokens", "max-shard-bytes"] as const) if (flags[name]) throw bad(`--${name} and --recipe were both given; the recipe already says it. Leave one out.`);
   if (!recipePath && !flags.method) throw bad(`The argument --method is needed (or --recipe).\n${USAGE}`);
 
+  if (flags.plan) return printPlan(flags, base, models, cwd, recipePath);
+  if (flags.rate) throw bad("--rate says how fast things go in a plan; it needs --plan.");
+  if (!out) return;
+
   const output = await diskOutput(out);
+  const passes = diskKeyValue();
   const fisherPath = path("fisher");
   const library = diskLibrary();
   let stop: (() => void) | undefined;
   try {
     const gpu = await nodeGpu();
     const engine = createEngine({
-      gpu, library, passes: memoryKeyValue(),
+      gpu, library, passes, budgets: parseBudgets(flags), ingest: "in place",
       openOutput: async () => output,
       ...(fisherPath ? { fisherFile: (_: string, size: number) => randomFile(fisherPath, size) } : {}),
     });
@@ -179,8 +190,17 @@ async function merge(args: string[], cwd: string): Promise<void> {
     throw error;
   } finally {
     if (stop) process.off("SIGINT", stop);
+    await passes.remove();
     await library.close();
   }
+}
+
+/** Prints the forecast; no weight is read. */
+async function printPlan(flags: Record<string, string[]>, base: string, models: string[], cwd: string, recipePath: string | undefined): Promise<void> {
+  const passes = diskKeyValue();
+  const engine = createEngine({ gpu: await nodeGpu(), library: diskLibrary(), passes, budgets: parseBudgets(flags), ingest: "in place", openOutput: async () => Promise.reject(bad("A plan writes nothing.")) });
+  const recipe = recipePath ? await fromFile(recipePath, base, models) : await fromFlags(engine, flags, base, models, cwd);
+  console.log(JSON.stringify(await engine.plan(recipe, undefined, parseRates(flags.rate ?? [])), null, 2));
 }
 
 async function writeReport(path: string, out: string, report: Record<string, unknown>): Promise<void> {

@@ -141,6 +141,48 @@ export interface MeasureReport {
   warnings: string[];
 }
 
+// ---------------------------------------------------------------- what it takes
+
+/** Upper ends that the engine plans for, in bytes: GPU buffers, and memory of the process beyond what an idle one has. */
+export interface Budgets {
+  gpuBytes: number;
+  hostBytes: number;
+}
+
+/** Measured or given speeds, per second. What is unknown stays undefined, and so does the time that would need it. */
+export interface Rates {
+  gpuFlops?: number | undefined;
+  readBytes?: number | undefined;
+  writeBytes?: number | undefined;
+}
+
+export interface PhaseForecast {
+  id: "ingest" | "forward" | "backward" | "changes" | "merge" | "verify";
+  label: string;
+  /** Largest sum of GPU buffers at one time. */
+  gpuBytes: number;
+  /** Largest growth of host memory, dead arrays that wait for the collector included. */
+  hostBytes: number;
+  readBytes: number;
+  writeBytes: number;
+  dispatches: number;
+  flops: number;
+  /** From all stages side by side to one after another; undefined while a speed it needs is unknown. */
+  seconds: [number, number] | undefined;
+}
+
+/** What a merge will take, known from headers alone. Peaks are the largest of the phases, the rest are sums. */
+export interface Forecast extends Omit<PhaseForecast, "id" | "label"> {
+  phases: PhaseForecast[];
+  budgets: Budgets;
+  /** Whether both peaks stay within the budgets. */
+  fits: boolean;
+  /** What was chosen to stay within them. */
+  memory: { panelBytes: number; inputsOnHost: boolean; sliceElements: number };
+  /** Sentences about what does not fit, and what a small budget costs. */
+  notes: string[];
+}
+
 // ---------------------------------------------------------------- save
 
 export interface ExportFile {
@@ -209,6 +251,11 @@ export interface EngineApi {
   measure(jobId: string, recipe: Recipe, onProgress: OnProgress, onPartial: (shape: Shape) => void): Promise<MeasureReport>;
   /** The per-layer numbers under these options; never touches the GPU. */
   shape(recipe: Recipe): Promise<Shape>;
+
+  /** Peaks, traffic and work of the whole merge, from headers; changes nothing. Absent budgets are those in force. */
+  plan(recipe: Recipe, budgets?: Partial<Budgets>, rates?: Rates): Promise<Forecast>;
+  /** The budgets in force; with an argument, sets them first. Throws "bad-request" for one below 16 MiB. */
+  budgets(change?: Partial<Budgets>): Promise<Budgets>;
 
   planExport(recipe: Recipe): Promise<ExportPlan>;
   exportModel(jobId: string, recipe: Recipe, target: ExportTarget, onProgress: OnProgress): Promise<ExportReport>;

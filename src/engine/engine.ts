@@ -6,19 +6,20 @@ import type { Checkpoint } from "../core/tensors";
 import { computeShape } from "../analysis/shape";
 import { preflight } from "../analysis/preflight";
 import type { TensorStats } from "../fisher/types";
-import { Gpu } from "../gpu/gpu";
+import { Gpu, MAX_BINDING_BYTES } from "../gpu/gpu";
 import { adapterFacts, noAdapter } from "../gpu/info";
 import { METHODS, methodInfo, methodOf, passKey, resolveParams } from "../merge/methods";
 import { parseModelConfig } from "../model/config";
 import type { KeyValue } from "../store/keyValue";
 import type { Library } from "../store/library";
-import type { EngineApi, ExportTarget, GpuInfo, MeasureReport, ModelFacts, Shape } from "./api";
+import type { Budgets, EngineApi, ExportTarget, GpuInfo, MeasureReport, ModelFacts, Shape } from "./api";
 import { counted, openRecipe, type RecipeContext } from "./context";
 import { exportFiles, planFiles } from "./exporting";
 import { fisherWriter, type RandomFile } from "./fisherFile";
 import { Jobs } from "./jobs";
 import { changePassBytes, passRounds, passWork, requireGradients, runChangePass, runFisherPass } from "./passes";
 import { PassStore, type StoredPass } from "./passStore";
+import { Resources } from "./resources";
 import type { Measured } from "./work";
 
 /** What the engine is handed; it reaches for nothing itself. */
@@ -33,12 +34,17 @@ export interface EngineEnv {
   readFisherFile?(key: string): Promise<File | undefined>;
   /** Elements per merge slice; only tests change it. */
   sliceElements?: number;
+  /** Upper ends of memory; DEFAULT_BUDGETS when absent. */
+  budgets?: Partial<Budgets>;
+  /** What adding a model does here: a browser copies it, a terminal reads it in place. */
+  ingest?: "copy" | "in place";
 }
 
 /** The engine: the same object in a worker of the tab, in a terminal and in tests. */
 export function createEngine(env: EngineEnv): EngineApi {
   const jobs = new Jobs();
   const passes = new PassStore(env.passes);
+  const resources = new Resources(env.budgets, { ingest: env.ingest ?? "copy", sliceElements: env.sliceElements });
   const stages = new Map<string, Awaited<ReturnType<EngineEnv["openOutput"]>>>();
   /** Passes in work by key: a second request for the same numbers waits for the first. */
   const inWork = new Map<string, Promise<unknown>>();
@@ -101,7 +107,7 @@ export function createEngine(env: EngineEnv): EngineApi {
       meter.bytesDone += bytes;
       if (!fisher) meter.emit(meter.bytesDone);
     };
-    const measured = { ...context, base: counted(context.base, count), experts: context.experts.map((e) => counted(e, count)) };
+    const measured = { ...context, base: counted(resources.timed(context.base), count), experts: context.experts.map((e) => counted(resources.timed(e), count)) };
     const timings: Record<string, number> = {};
     let lastPartial = 0;
     const run = {
@@ -120,10 +126,13 @@ export function createEngine(env: EngineEnv): EngineApi {
         if (!env.fisherFile) throw new StudioError("bad-recipe", "keepFisher is on, but there is no place to write the Fisher file here. Turn it off, or name a file with --fisher.", { where: "params.keepFisher" });
         kept = await fisherWriter(context, (size) => env.fisherFile!(key, size));
       }
+      const { memory, notes } = await resources.plan(context, gpu?.facts ?? (await gpuFacts()), fisher ? "fisher" : "changes");
+      throwIfCancelled(signal);
       await passes.begin(key);
       const result = fisher
-        ? await runFisherPass(gpu!, measured, { ...run, ...(kept ? { onFisher: kept.onFisher } : {}) })
-        : (await runChangePass(measured, run), { losses: [], tokens: 0, warnings: [] });
+        ? await resources.onGpu(gpu!, () => runFisherPass(gpu!, measured, { ...run, memory, ...(kept ? { onFisher: kept.onFisher } : {}) }))
+        : (await runChangePass(measured, { ...run, memory }), { losses: [], tokens: 0, warnings: [] });
+      if (memory.panelBytes < MAX_BINDING_BYTES) result.warnings.push(...notes);
       meter.finish();
       throwIfCancelled(signal);
       // Closing is what makes the file appear, so it comes when nothing else can fail but the last write.
@@ -200,6 +209,13 @@ export function createEngine(env: EngineEnv): EngineApi {
       return shapeOf(context, pass?.stats ?? [], { complete: pass !== undefined || !needsPass(context), needsPass: pass === undefined && needsPass(context), warnings: pass?.report.warnings ?? [] });
     },
 
+    async plan(recipe, budgets, rates) {
+      const context = await open(recipe);
+      if (context.method.needs.fisher) requireGradients(context);
+      return resources.plan(context, await gpuFacts(), context.method.needs.fisher ? "fisher" : needsPass(context) ? "changes" : "none", budgets, rates);
+    },
+    budgets: async (change) => resources.set(change),
+
     async planExport(recipe) {
       const context = await open(recipe);
       const pass = await passes.get(await keyOf(context));
@@ -217,7 +233,9 @@ export function createEngine(env: EngineEnv): EngineApi {
         const output = await env.openOutput(target);
         const measured: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(pass.key) };
         try {
-          const report = await exportFiles({ gpu, adapter: gpu?.facts.name ?? "CPU", context, shape, measured, output, signal, jobId, onProgress, sliceElements: env.sliceElements });
+          const { memory } = await resources.plan(context, gpu?.facts ?? noAdapter(""), "none");
+          if (gpu) gpu.budgetBytes = resources.budgets.gpuBytes;
+          const report = await exportFiles({ gpu, adapter: gpu?.facts.name ?? "CPU", context, shape, measured, output, signal, jobId, onProgress, sliceElements: memory.sliceElements });
           if (output.stagedFile) {
             const id = crypto.randomUUID();
             stages.set(id, output);

@@ -114,6 +114,7 @@ export async function exportFiles(run: ExportRun): Promise<ExportReport> {
     const { checks, tiles } = await verifyOutput({
       plan, written, sources: context, workOf, output, recipeHash: hash, signal,
       exact: run.gpu === undefined || run.gpu.software,
+      sliceElements: run.sliceElements,
       onBytes: (bytes) => meter.emit((work += bytes)),
     });
     written.push(await writeSmall(output, "README.md", encode(await card(context, run.shape, hash, run.adapter, checks)), hasher));

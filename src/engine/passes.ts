@@ -1,4 +1,4 @@
-import { checkPass, fisherPass, type FisherPass, type PassOutput } from "../fisher/measure";
+import { checkPass, fisherPass, type FisherPass, type PassMemory, type PassOutput } from "../fisher/measure";
 import { changeSums, keptSums, magnitudeCut } from "../fisher/magnitude";
 import { randomSequences, type TokenOptions } from "../fisher/tokens";
 import type { MaskStore, TensorStats, TrimOptions } from "../fisher/types";
@@ -18,6 +18,7 @@ export interface PassRun {
   meter: ProgressMeter;
   onTensor(stats: TensorStats): void;
   onFisher?: FisherPass["onFisher"];
+  memory?: PassMemory | undefined;
 }
 
 /** Work units of a pass over L blocks: a forward block is 1, a backward block (recompute, dX, dW) is 3, head and embedding 2. */
@@ -31,6 +32,23 @@ function trimOf({ method, params, outputs, parameters }: RecipeContext): TrimOpt
   const matrix = outputs.find((o) => o.role.inBlock2d);
   const plan = matrix && method.trimPlan(params, { ...matrix.role, name: matrix.name, elements: matrix.elements }, parameters);
   return plan && { share: plan.share, rule: plan.rule, scope: plan.scope, key: plan.key, vectors: params.trim1D === true, dropZero: plan.dropZero };
+}
+
+/** The part of a Fisher pass that follows from the recipe alone. Throws as checkPass does. */
+export function passOptions(context: RecipeContext): Pick<FisherPass, "at" | "outputs" | "trim" | "trimEmbed" | "probes" | "square" | "labels" | "seed"> {
+  const { params, outputs } = context;
+  const options = {
+    at: params.fisherAt === "finetuned" ? "finetuned" as const : "base" as const,
+    outputs,
+    trim: trimOf(context),
+    trimEmbed: params.trimEmbed === "magnitude",
+    probes: (params.calib === "gaussian" || params.calib === "activations" ? params.calib : "none") as FisherPass["probes"],
+    square: params.fisher as FisherPass["square"],
+    labels: params.labels as FisherPass["labels"],
+    seed: Number(params.seed),
+  };
+  checkPass(options);
+  return options;
 }
 
 /** Sequences of the pass: the recipe's own, or random ones from its seed. */
@@ -51,8 +69,9 @@ export function requireGradients({ params, base, experts }: RecipeContext): void
 
 /** Runs the Fisher pass of a context whose models have gradients. */
 export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassRun): Promise<{ losses: number[]; tokens: number; warnings: string[] }> {
-  const { params, base, experts, outputs } = context;
-  const at = params.fisherAt === "finetuned" ? "finetuned" : "base";
+  const { base, experts } = context;
+  const options = passOptions(context);
+  const { at } = options;
   const { meter } = run;
   meter.phase("tokens");
   const sequences = await sequencesOf(context);
@@ -65,14 +84,8 @@ export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassR
   meter.strips = [{ label: "forward", cells: forward }, { label: "backward", cells: backward }];
   let work = 0;
   const shared = {
-    at: at as FisherPass["at"],
-    outputs,
-    trim: trimOf(context),
-    trimEmbed: params.trimEmbed === "magnitude",
-    probes: (params.calib === "gaussian" || params.calib === "activations" ? params.calib : "none") as FisherPass["probes"],
-    square: params.fisher as FisherPass["square"],
-    labels: params.labels as FisherPass["labels"],
-    seed: Number(params.seed),
+    ...options,
+    memory: run.memory,
     signal: run.signal,
     ...(run.onFisher ? { onFisher: run.onFisher } : {}),
     onForwardBlock: (layer: number) => {
@@ -97,7 +110,6 @@ export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassR
       meter.emit((work += 3), true);
     },
   };
-  checkPass(shared);
   meter.phase("forward", `0 of ${layers}`);
   const losses = at === "base" ? (await fisherPass(gpu, { ...shared, base, experts, config: parseModelConfig(base.config), sequences, masks: run.masks, onTensor: run.onTensor })).losses : await passPerExpert(gpu, context, shared, sequences, run);
   meter.phase("scores");
@@ -137,7 +149,7 @@ export async function runChangePass(context: RecipeContext, run: PassRun): Promi
   const { signal, meter } = run;
   const changeOf = (output: PassOutput, k: number): Change => {
     const cols = output.shape.length >= 2 ? output.elements / output.shape[0]! : output.elements;
-    return { base: { source: base, name: output.baseName }, tuned: { source: experts[k]!, name: output.tunedNames[k]! }, rows: cols > 0 ? output.elements / cols : 0, cols };
+    return { base: { source: base, name: output.baseName }, tuned: { source: experts[k]!, name: output.tunedNames[k]! }, rows: cols > 0 ? output.elements / cols : 0, cols, sliceElements: run.memory?.sliceElements };
   };
   const planOf = (output: PassOutput) => method.trimPlan(params, { ...output.role, name: output.name, elements: output.elements }, parameters);
   meter.phase("changes", `0 of ${outputs.length}`);

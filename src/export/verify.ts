@@ -29,6 +29,7 @@ export interface VerifyJob {
   recipeHash: string;
   /** Software adapters and the CPU agree bit for bit; a hardware GPU may round the last bit of f32 another way. */
   exact: boolean;
+  sliceElements?: number | undefined;
   signal: AbortSignal;
   onBytes(bytes: number): void;
 }
@@ -102,9 +103,10 @@ async function readValues(job: VerifyJob, files: FileSource[], result: Checkpoin
   for (const info of result.tensors.values()) {
     if (!isFloatDtype(info.dtype)) continue;
     const width = bytesPerElement(info.dtype);
-    for (let at = 0; at < info.elements; at += MERGE_SLICE) {
+    const slice = job.sliceElements ?? MERGE_SLICE;
+    for (let at = 0; at < info.elements; at += slice) {
       throwIfCancelled(job.signal);
-      const count = Math.min(MERGE_SLICE, info.elements - at);
+      const count = Math.min(slice, info.elements - at);
       const values = toFloat32(await result.read(info.name, at * width, count * width), info.dtype);
       job.onBytes(count * width);
       for (let i = 0; i < values.length; i++) {
@@ -128,12 +130,13 @@ async function compareTiles(job: VerifyJob, result: Checkpoint): Promise<{ compa
   const totals = { compared: 0, equal: 0, far: 0, farIn: "" };
   if (merged.length === 0) return totals;
   const rng = new MT19937(hashName(job.recipeHash));
-  const works = new Map<string, TensorWork | undefined>();
+  // One tensor's work at a time: its masks cover the whole tensor.
+  let last: { name: string; work: TensorWork | undefined } | undefined;
   for (let i = 0; i < TILES; i++) {
     throwIfCancelled(job.signal);
     const tensor = merged[rng.next() % merged.length]!;
-    if (!works.has(tensor.name)) works.set(tensor.name, await job.workOf(tensor));
-    const work = works.get(tensor.name);
+    if (last?.name !== tensor.name) last = { name: tensor.name, work: await job.workOf(tensor) };
+    const { work } = last;
     if (!work) continue;
     // A cut that keeps an exact number of equal keys can only be followed from the tensor's beginning.
     const fromStart = work.cuts?.some((c) => c && Number.isFinite(c.equal)) ?? false;

@@ -2,7 +2,7 @@ import { StudioError, throwIfCancelled } from "../core/errors";
 import type { Checkpoint } from "../core/tensors";
 import type { Gpu } from "../gpu/gpu";
 import { keepRule, cutWithoutRank, cutOf, rankOf, RankSelect, type Cut } from "../kernels/stats/trim";
-import { selectCut, selectThreshold, type KeyPanel } from "../kernels/stats/select";
+import { readKeys, selectCut, selectThreshold, type KeyPanel } from "../kernels/stats/select";
 import { createDecoder } from "../model/decoder";
 import type { ModelConfig } from "../model/config";
 import type { GradientVisitor } from "../model/gradients";
@@ -213,8 +213,7 @@ async function onePass(gpu: Gpu, pass: FisherPass, mode: Mode): Promise<{ losses
           const entry = { output, stats, expert, ...weighed };
           if (mode.kind === "count") {
             for (const panel of keys) {
-              const values = await gpu.readFloats(panel.keys, panel.elements);
-              for (const select of mode.selects[expert]!) select.add(values);
+              for await (const values of readKeys(gpu, panel)) for (const select of mode.selects[expert]!) select.add(values);
             }
             releaseWeighed(buffers, entry);
           } else if (!output.role.inBlock2d && !scope) releaseWeighed(buffers, entry);

@@ -45,6 +45,9 @@ export class Gpu {
   /** Bytes of buffers that somebody holds, and their peak: what no eviction can give back. */
   liveBytes = 0;
   peakLiveBytes = 0;
+  /** Dispatches encoded so far, and floating-point operations of the nn kernels among them. */
+  dispatches = 0;
+  flops = 0;
   /** Above this, buffers that nobody holds are destroyed before another is made; what is held is never refused for it. */
   budgetBytes = Infinity;
 
@@ -197,6 +200,7 @@ export class Gpu {
     const total = kernel.workgroups(values, merged);
     if (total === 0) return;
     const cost = kernel.cost(values);
+    if (kernel.name.startsWith("nn/")) this.flops += cost;
     const parts = kernel.splittable ? Math.max(1, Math.min(total, Math.ceil(cost / this.submitCost))) : 1;
     const perPart = Math.ceil(total / parts);
     for (let start = 0; start < total; start += perPart) {
@@ -234,8 +238,9 @@ export class Gpu {
     if (!pooled) this.grow(size);
     this.copy(buffer, offset, target, 0, bytes);
     this.flush();
+    let out: Uint8Array;
     try {
-      await target.mapAsync(1, 0, (bytes + 3) & ~3);
+      out = await this.copyOut(target, bytes);
     } catch (cause) {
       this.liveBytes -= size;
       this.allocatedBytes -= size;
@@ -243,13 +248,19 @@ export class Gpu {
       await this.check();
       throw new StudioError("gpu-lost", "Reading back from the GPU failed. Run the pass again.", { title: "The GPU went away" }, { cause });
     }
-    const out = new Uint8Array(target.getMappedRange(0, (bytes + 3) & ~3)).slice(0, bytes);
-    target.unmap();
     this.liveBytes -= size;
     const list = this.staging.get(size);
     if (list) list.push(target);
     else this.staging.set(size, [target]);
     await this.check();
+    return out;
+  }
+
+  protected async copyOut(target: GPUBuffer, bytes: number): Promise<Uint8Array> {
+    const padded = (bytes + 3) & ~3;
+    await target.mapAsync(1, 0, padded);
+    const out = new Uint8Array(target.getMappedRange(0, padded)).slice(0, bytes);
+    target.unmap();
     return out;
   }
 
@@ -283,6 +294,7 @@ export class Gpu {
 
   private dispatch(kernel: Kernel, buffers: Record<string, Binding>, params: Record<string, number>, constants: Record<string, number>, groups: number): void {
     if (this.usedSlots === UNIFORM_SLOTS) this.flush();
+    this.dispatches++;
     const { pipeline, layout } = this.compile(kernel, constants);
     const names = [...kernel.inputs, ...kernel.outputs];
     const entries: GPUBindGroupEntry[] = names.map((name, binding) => {

@@ -1,7 +1,7 @@
 /** Canned answers of the fake engine: a 28-layer pair with the shape of Qwen2.5-Math-1.5B and its distilled sibling. Plausible, not measured. */
 import type { NumberSpec, ParamSpecs } from "../../src/core/params";
 import type { Recipe, Reconciliation } from "../../src/core/recipe";
-import type { CheckRow, ExportPlan, ExportReport, GpuInfo, LayerRow, MethodInfo, ModelFacts, Preflight, Shape, StoredModel, TensorRow } from "../../src/engine/api";
+import type { CheckRow, ExportPlan, ExportReport, GpuInfo, LayerRow, MethodInfo, ModelFacts, Preflight, Shape, StoredModel, TensorRow, Budgets, Forecast } from "../../src/engine/api";
 
 export const fakeGpu = (state: GpuInfo["state"] = "hardware"): GpuInfo => ({
   state,
@@ -139,3 +139,16 @@ export const fakeReport = (recipe: Recipe): ExportReport => ({
   name: "merged-2026-11-22", files: fakePlan(recipe).files.map((f) => ({ ...f, sha256: "9f".repeat(32) })), totalBytes: 3_554_215_465, elapsedMs: 41_000,
   checks: [{ id: "headers", label: "Headers parse and match the plan", found: "339 tensors", verdict: "pass" }, { id: "tiles", label: "Tiles recomputed on the CPU", found: "64 of 64 equal", verdict: "pass" }], tiles: { compared: 64, equal: 64 }, recipeHash: fakePlan(recipe).recipeHash,
 });
+
+/** A forecast of a 1.5B pair: no speed is known yet, so no time is either. */
+export const fakeForecast = (recipe: Recipe, budgets: Budgets): Forecast => {
+  const merge = { gpuBytes: 44_000_000, hostBytes: 190_000_000, readBytes: 6_640_000_000, writeBytes: 3_554_000_000, dispatches: 424, flops: 0, seconds: undefined };
+  const pass = { gpuBytes: 760_000_000, hostBytes: 160_000_000, readBytes: 9_200_000_000, writeBytes: 164_000_000, dispatches: 9_000, flops: 5.9e12, seconds: undefined };
+  const fisher = recipe.method.startsWith("fim");
+  return {
+    phases: [...(fisher ? [{ id: "backward" as const, label: "Loss, backward, Fisher, trim", ...pass }] : []), { id: "merge" as const, label: "Merge and write", ...merge }],
+    ...merge, ...(fisher ? { ...pass, readBytes: pass.readBytes + merge.readBytes, writeBytes: pass.writeBytes + merge.writeBytes } : {}),
+    budgets, fits: budgets.gpuBytes >= 760_000_000, memory: { panelBytes: 2 ** 27, inputsOnHost: false, sliceElements: 2 ** 22 },
+    notes: budgets.gpuBytes >= 760_000_000 ? [] : ["760 MB of GPU memory are needed at one time, which is more than the budget. Raise the budget."],
+  };
+};

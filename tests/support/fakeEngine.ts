@@ -1,7 +1,7 @@
 import { cancelled, StudioError } from "../../src/core/errors";
 import type { PhaseState, Progress, StripCell } from "../../src/core/progress";
-import type { EngineApi, GpuInfo, IncomingFolder, StoredModel } from "../../src/engine/api";
-import { fakeFacts, fakeGpu, fakeMethods, fakeModel, fakePlan, fakePreflight, fakeRecipe, fakeReport, fakeShape, fakeTuned } from "./fakeData";
+import type { Budgets, EngineApi, GpuInfo, IncomingFolder, StoredModel } from "../../src/engine/api";
+import { fakeFacts, fakeForecast, fakeGpu, fakeMethods, fakeModel, fakePlan, fakePreflight, fakeRecipe, fakeReport, fakeShape, fakeTuned } from "./fakeData";
 
 export interface FakeOptions {
   models?: StoredModel[];
@@ -28,6 +28,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
   const cancelledJobs = new Set<string>();
   const calls: string[] = [];
   let kept = false;
+  let budgets: Budgets = { gpuBytes: 2 ** 31, hostBytes: 2 ** 29 };
   let nextId = 1;
 
   const note = (name: keyof EngineApi): void => {
@@ -118,6 +119,8 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
       return { key: passKey(recipe.params, recipe.method), losses: [11.9, 12.1], tokens: 4096, elapsedMs: 19_000, timings: {}, adapter: "NVIDIA lovelace", warnings: [] };
     },
     shape: async (recipe) => (note("shape"), await turn(), fakeShape(recipe, measuredKeys.has(passKey(recipe.params, recipe.method)) ? 28 : 0)),
+    plan: async (recipe, change) => (note("plan"), fakeForecast(recipe, { ...budgets, ...change })),
+    budgets: async (change) => (note("budgets"), (budgets = { ...budgets, ...change })),
     planExport: async (recipe) => (note("planExport"), fakePlan(recipe)),
     exportModel: async (jobId, recipe, target, onProgress) => {
       note("exportModel");

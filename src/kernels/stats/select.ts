@@ -5,7 +5,7 @@ import scanDigitWgsl from "../../../shaders/stats/scan_digit.wgsl?raw";
 import scanEqualWgsl from "../../../shaders/stats/scan_equal.wgsl?raw";
 import type { Gpu } from "../../gpu/gpu";
 import { defineKernel } from "../../gpu/kernel";
-import { cutOf, cutWithoutRank, maskOf, maskWords, popcount, rankOf, selectRank, type Cut, type KeepRule } from "./trim";
+import { cutOf, cutWithoutRank, maskOf, maskWords, popcount, rankOf, RankSelect, type Cut, type KeepRule } from "./trim";
 import { groupsOf } from "./weigh";
 
 export const histogram = defineKernel({
@@ -71,6 +71,34 @@ export type SelectPath = "cpu" | "gpu";
 const pathOf = (gpu: Gpu, path?: SelectPath): SelectPath => path ?? (gpu.software ? "cpu" : "gpu");
 const countOf = (panels: readonly KeyPanel[]): number => panels.reduce((sum, p) => sum + p.elements, 0);
 
+/** Keys of one readback: 4 Mi, so that 16 MiB come back at a time; a multiple of 32, so that masks are cut at words. */
+const READ_KEYS = 4 * 1024 * 1024;
+/** Keys up to this many are read once and held while they are selected from; more are read once for each walk. */
+const HELD_KEYS = 4 * READ_KEYS;
+
+/** The keys of one panel on the CPU, in order and in pieces. */
+export async function* readKeys(gpu: Gpu, { keys, elements }: KeyPanel): AsyncGenerator<Float32Array> {
+  for (let at = 0; at < elements; at += READ_KEYS) yield await gpu.readFloats(keys, Math.min(READ_KEYS, elements - at), 4 * at);
+}
+
+/** Walks over all keys on the CPU, panel by panel: held in memory when they are few, read again for each walk when not. */
+async function keyWalk(gpu: Gpu, panels: readonly KeyPanel[]): Promise<(visit: (keys: Float32Array, panel: number) => void) => Promise<void>> {
+  const read = async (visit: (keys: Float32Array, panel: number) => void): Promise<void> => {
+    for (const [i, panel] of panels.entries()) for await (const keys of readKeys(gpu, panel)) visit(keys, i);
+  };
+  if (countOf(panels) > HELD_KEYS) return read;
+  const held: [Float32Array, number][] = [];
+  await read((keys, i) => void held.push([keys, i]));
+  return async (visit) => held.forEach(([keys, i]) => visit(keys, i));
+}
+
+async function selectByWalk(walk: Awaited<ReturnType<typeof keyWalk>>, rank: number): Promise<RankSelect> {
+  const select = new RankSelect(rank);
+  do await walk((keys) => select.add(keys));
+  while (select.next());
+  return select;
+}
+
 /** The key of ascending rank `rank` (0-based) over all panels together. */
 export async function selectThreshold(gpu: Gpu, panels: readonly KeyPanel[], rank: number, path?: SelectPath): Promise<number> {
   return (await selectCut(gpu, panels, { kind: "atLeast", index: rank }, path)).threshold;
@@ -81,9 +109,7 @@ export async function selectCut(gpu: Gpu, panels: readonly KeyPanel[], rule: Kee
   const rank = rankOf(rule, countOf(panels));
   if (rank === undefined) return cutWithoutRank(rule);
   if (pathOf(gpu, path) === "cpu") {
-    const keys: Float32Array[] = [];
-    for (const panel of panels) keys.push(await gpu.readFloats(panel.keys, panel.elements));
-    return cutOf(rule, selectRank(keys, rank));
+    return cutOf(rule, await selectByWalk(await keyWalk(gpu, panels), rank));
   }
   const cut = encodeSelect(gpu, panels, rank, rule.kind === "exact");
   const words = new Uint32Array((await gpu.read(cut, 32)).buffer);
@@ -118,19 +144,22 @@ export async function trimPanels(
 }
 
 async function trimOnCpu(gpu: Gpu, panels: readonly KeyPanel[], options: Parameters<typeof trimPanels>[2], dropZero: boolean): Promise<TrimResult> {
-  const keys: Float32Array[] = [];
-  for (const panel of panels) keys.push(await gpu.readFloats(panel.keys, panel.elements));
+  const walk = await keyWalk(gpu, panels);
   let cut: Cut;
   if ("cut" in options) cut = options.cut;
   else {
     const rank = rankOf(options.rule, countOf(panels));
-    cut = rank === undefined ? cutWithoutRank(options.rule) : cutOf(options.rule, selectRank(keys, rank));
+    cut = rank === undefined ? cutWithoutRank(options.rule) : cutOf(options.rule, await selectByWalk(walk, rank));
   }
   const state = ("state" in options ? options.state : undefined) ?? { taken: 0 };
-  const masks = keys.map((part) => {
-    const words = maskOf(part, cut, dropZero, state);
-    return { words, buffer: gpu.upload(words, "mask") };
+  const words = panels.map((panel) => new Uint32Array(maskWords(panel.elements)));
+  const filled = panels.map(() => 0);
+  await walk((keys, i) => {
+    const bits = maskOf(keys, cut, dropZero, state);
+    words[i]!.set(bits, filled[i]!);
+    filled[i]! += bits.length;
   });
+  const masks = words.map((part) => ({ words: part, buffer: gpu.upload(part, "mask") }));
   return { threshold: cut.threshold, kept: masks.reduce((sum, m) => sum + popcount(m.words), 0), masks };
 }
 

@@ -1,0 +1,203 @@
+import { bytesPerElement, isFloatDtype, type Checkpoint, type FloatDtype } from "../core/tensors";
+import { formatBytes, isWeightFile } from "../core/modelFiles";
+import { maskWords } from "../kernels/stats/trim";
+import { MAX_BINDING_BYTES } from "../gpu/gpu";
+import type { AdapterFacts } from "../gpu/info";
+import { MERGE_SLICE } from "../export/mergeTensor";
+import { applyOpGpu } from "../merge/gpu";
+import { readsOf, type OpSlice } from "../merge/ops";
+import { parseModelConfig } from "../model/config";
+import type { PassOutput } from "../fisher/measure";
+import type { Budgets, Forecast, PhaseForecast, Rates } from "./api";
+import type { RecipeContext } from "./context";
+import { PaperGpu } from "./paperGpu";
+import { changePassBytes } from "./passes";
+import { changesHostBytes, mergeHostBytes, passHostBytes, UNCOLLECTED_BYTES, verifyHostBytes } from "./planHost";
+import { paperPass, type PaperPass } from "./planPass";
+
+/** Half of 4 GiB, because a browser does not say how much there is; and half a gigabyte of the tab's own memory. */
+export const DEFAULT_BUDGETS: Budgets = { gpuBytes: 2 * 1024 ** 3, hostBytes: 512 * 1024 ** 2 };
+export const MIN_BUDGET = 16 * 1024 ** 2;
+
+const MIN_SLICE = 64 * 1024;
+const MIN_PANEL = 8 * 1024 ** 2;
+
+export interface PlanJob {
+  context: RecipeContext;
+  facts: AdapterFacts;
+  budgets: Budgets;
+  rates?: Rates | undefined;
+  /** A browser copies what is dropped and reads the copy back; a terminal reads in place, once, for the hash. */
+  ingest: "copy" | "in place";
+  /** Whether a pass runs before the merge, and which. */
+  pass: "fisher" | "changes" | "none";
+  /** Fixed by the caller; chosen from the budgets when absent. */
+  sliceElements?: number | undefined;
+}
+
+type Numbers = Omit<PhaseForecast, "id" | "label" | "seconds">;
+const nothing: Numbers = { gpuBytes: 0, hostBytes: 0, readBytes: 0, writeBytes: 0, dispatches: 0, flops: 0 };
+
+/**
+ * What a merge will take, from headers, adapter facts and two budgets. The Fisher pass and one slice of the merge run on a
+ * GPU of paper, so buffers, pool, evictions and dispatches are those of the real run; reads and writes are counted; host
+ * memory follows planHost. Chooses the largest slices, then panels, that stay within the budgets; of these only smaller
+ * panels can change a last bit, so they come last.
+ */
+export async function planMerge(job: PlanJob): Promise<Forecast> {
+  const { context, budgets } = job;
+  const notes: string[] = [];
+  const merge = await chooseSlices(job);
+  const pass = job.pass === "fisher" ? await choosePass(job, merge.sliceElements) : undefined;
+
+  const phases: PhaseForecast[] = [];
+  const add = (id: PhaseForecast["id"], label: string, numbers: Partial<Numbers>): void => {
+    const all = { ...nothing, ...numbers };
+    phases.push({ id, label, ...all, seconds: secondsOf(all, job.rates) });
+  };
+  const stored = [context.base, ...context.experts].reduce((sum, c) => sum + c.files.reduce((s, f) => s + (isWeightFile(f.path) ? f.size : 0), 0), 0);
+  const copies = job.ingest === "copy";
+  add("ingest", copies ? "Copy and verify" : "Read for the hash", { readBytes: copies ? 2 * stored : stored, writeBytes: copies ? stored : 0, hostBytes: 8 * 1024 ** 2 });
+  if (pass) {
+    const masks = maskBytes(context, () => true);
+    add("forward", "Forward", { ...part(pass.paper.forward), hostBytes: pass.hostBytes });
+    add("backward", "Loss, backward, Fisher, trim", { ...part(pass.paper.backward), hostBytes: pass.hostBytes, writeBytes: trims(context) ? masks.total : 0 });
+  }
+  if (job.pass === "changes") add("changes", "Read every change", {
+    readBytes: changePassBytes(context, sizeOf),
+    hostBytes: changesHostBytes(largest(context).elements, ...dtypesOf(context, largest(context)), merge.sliceElements),
+  });
+  add("merge", "Merge and write", merge.numbers);
+  add("verify", "Read back and verify", {
+    readBytes: 2 * context.plan.tensorBytes,
+    hostBytes: verifyHostBytes(Math.min(merge.sliceElements, largest(context).elements), context.plan.tensors[0]?.dtype ?? "F32", merge.masks),
+  });
+
+  const most = (key: "gpuBytes" | "hostBytes"): number => Math.max(...phases.map((p) => p[key]));
+  const sum = (key: "readBytes" | "writeBytes" | "dispatches" | "flops"): number => phases.reduce((total, p) => total + p[key], 0);
+  const gpuBytes = most("gpuBytes");
+  const hostBytes = most("hostBytes");
+  for (const [what, peak, budget] of [["GPU", gpuBytes, budgets.gpuBytes], ["host", hostBytes, budgets.hostBytes]] as const)
+    if (peak > budget) notes.push(`${formatBytes(peak)} of ${what} memory are needed at one time, the budget is ${formatBytes(budget)}. Raise the budget${what === "GPU" && pass ? ", or take fewer or shorter random inputs" : ""}.`);
+  if (pass && pass.panelBytes < MAX_BINDING_BYTES) notes.push(`To stay within the GPU budget, matrices are cut into panels of ${formatBytes(pass.panelBytes)}. Sums over panels are rounded in another order, so last bits may differ from a run with a larger budget.`);
+  if (pass?.inputsOnHost) notes.push("The inputs of the blocks wait in host memory for the backward pass.");
+  if (job.facts.state === "software" && gpuBytes > 0) notes.push("On a software adapter the GPU's buffers lie in host memory too: the process grows by both numbers.");
+  const known = phases.every((p) => p.seconds !== undefined);
+  return {
+    phases, budgets, gpuBytes, hostBytes, notes,
+    readBytes: sum("readBytes"), writeBytes: sum("writeBytes"), dispatches: sum("dispatches"), flops: sum("flops"),
+    seconds: known ? [phases.reduce((t, p) => t + p.seconds![0], 0), phases.reduce((t, p) => t + p.seconds![1], 0)] : undefined,
+    fits: gpuBytes <= budgets.gpuBytes && hostBytes <= budgets.hostBytes,
+    memory: { panelBytes: pass?.panelBytes ?? MAX_BINDING_BYTES, inputsOnHost: pass?.inputsOnHost ?? false, sliceElements: merge.sliceElements },
+  };
+}
+
+const part = ({ gpuBytes, readBytes, dispatches, flops }: PaperPass["forward"]): Partial<Numbers> => ({ gpuBytes, readBytes, dispatches, flops });
+
+/** The longest stage alone, and all stages one after another; undefined when a stage's speed is not known. */
+function secondsOf({ flops, readBytes, writeBytes }: Numbers, rates: Rates = {}): [number, number] | undefined {
+  const stages: number[] = [];
+  for (const [amount, rate] of [[flops, rates.gpuFlops], [readBytes, rates.readBytes], [writeBytes, rates.writeBytes]] as const) {
+    if (amount === 0) continue;
+    if (rate === undefined || !(rate > 0)) return undefined;
+    stages.push(amount / rate);
+  }
+  return [Math.max(0, ...stages), stages.reduce((a, b) => a + b, 0)];
+}
+
+const sizeOf = (checkpoint: Checkpoint, name: string): number => {
+  const info = checkpoint.tensors.get(name)!;
+  return info.end - info.begin;
+};
+const dtypesOf = (context: RecipeContext, o: PassOutput): [string, string] => [context.base.tensors.get(o.baseName)!.dtype, context.experts[0]!.tensors.get(o.tunedNames[0]!)!.dtype];
+const none: PassOutput = { name: "", role: {} as PassOutput["role"], shape: [], elements: 0, baseName: "", tunedNames: [] };
+const largest = (context: RecipeContext): PassOutput => context.outputs.reduce((a, b) => (b.elements > a.elements ? b : a), context.outputs[0] ?? none);
+
+const trimPlan = ({ method, params, parameters }: RecipeContext, o: PassOutput) => method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters);
+const trims = (context: RecipeContext): boolean => context.outputs.some((o) => trimPlan(context, o) !== undefined);
+
+/** Bytes of the masks that a Fisher pass leaves: of all tensors, and of the largest one. */
+function maskBytes(context: RecipeContext, want: (o: PassOutput) => boolean): { total: number; largest: number } {
+  const sizes = context.outputs.filter((o) => o.role.inBlock2d && want(o)).map((o) => 4 * maskWords(o.elements) * context.experts.length);
+  return { total: sizes.reduce((a, b) => a + b, 0), largest: Math.max(0, ...sizes) };
+}
+
+/** The panels, and where block inputs wait, for a pass within the budgets: the first of a list that gives least away first. */
+async function choosePass({ context, facts, budgets }: PlanJob, sliceElements: number) {
+  const config = parseModelConfig((context.params.fisherAt === "finetuned" ? context.experts[0]! : context.base).config);
+  const tries = [{ panelBytes: MAX_BINDING_BYTES, inputsOnHost: false }];
+  for (let panelBytes = MAX_BINDING_BYTES; panelBytes >= MIN_PANEL; panelBytes /= 2) tries.push({ panelBytes, inputsOnHost: true });
+  const matrix = Math.max(0, ...context.outputs.filter((o) => o.role.inBlock2d).map((o) => o.elements));
+  let best;
+  for (const memory of tries) {
+    const paper = await paperPass(context, facts, budgets.gpuBytes, { ...memory, sliceElements });
+    const rowBytes = 4 * paper.rows * config.hidden;
+    const hostBytes = Math.max(
+      passHostBytes({
+        largestRead: Math.max(paper.forward.largestRead, paper.backward.largestRead),
+        keysOnCpu: facts.state === "software" && trims(context) ? Math.min(4 * matrix, 64 * 1024 ** 2) : 0,
+        largestMask: trims(context) ? maskBytes(context, () => true).largest : 0,
+        inputs: memory.inputsOnHost ? config.layers * rowBytes : 0,
+        embedded: 2 * rowBytes,
+      }),
+      changesHostBytes(largest(context).elements, ...dtypesOf(context, largest(context)), sliceElements),
+    );
+    const live = Math.max(paper.forward.gpuBytes, paper.backward.gpuBytes);
+    best = !best || live < Math.max(best.paper.forward.gpuBytes, best.paper.backward.gpuBytes) ? { ...memory, paper, hostBytes } : best;
+    if (live <= budgets.gpuBytes && hostBytes <= budgets.hostBytes) return { ...memory, paper, hostBytes };
+  }
+  return best!;
+}
+
+/** The slice size of the merge, halved until it is within both budgets, and what the merge then takes. */
+async function chooseSlices(job: PlanJob): Promise<{ sliceElements: number; numbers: Numbers; masks: number }> {
+  const { budgets } = job;
+  for (let slice = job.sliceElements ?? MERGE_SLICE; ; slice /= 2) {
+    const merge = await mergeNumbers(job, slice);
+    const { gpuBytes, hostBytes } = merge.numbers;
+    if (job.sliceElements || slice / 2 < MIN_SLICE || (gpuBytes <= budgets.gpuBytes && hostBytes - UNCOLLECTED_BYTES <= Math.max(budgets.hostBytes - UNCOLLECTED_BYTES, budgets.hostBytes / 4))) return { ...merge, sliceElements: slice };
+  }
+}
+
+async function mergeNumbers({ context, facts, budgets, pass }: PlanJob, sliceElements: number): Promise<{ numbers: Numbers; masks: number }> {
+  const { plan, outputs, base, experts, method, params, weights } = context;
+  const byName = new Map(outputs.map((o) => [o.name, o]));
+  const numbers = { ...nothing, writeBytes: plan.shards.reduce((sum, s) => sum + s.bytes, 0) };
+  const withMasks = pass === "fisher" && trims(context);
+  let masks = 0;
+  for (const tensor of plan.tensors) {
+    const output = byName.get(tensor.name);
+    if (!output) {
+      const from = tensor.from === "base" ? base : experts[0]!;
+      numbers.readBytes += sizeOf(from, tensor.from === "base" ? tensor.baseName : tensor.tunedNames[0]!);
+      continue;
+    }
+    const op = method.planTensor({ params, weights, alphas: experts.map(() => 0.5), masks: experts.map(() => undefined), tensor: { ...output.role, name: output.name, elements: output.elements }, majority: 0 });
+    const reads = readsOf(op, experts.length);
+    const bytes = (reads.base ? sizeOf(base, output.baseName) : 0) + experts.reduce((sum, e, k) => sum + (reads.experts[k] ? sizeOf(e, output.tunedNames[k]!) : 0), 0);
+    numbers.readBytes += bytes * (method.needsMajority?.(params, experts.length) ? 2 : 1);
+    const mask = withMasks && trimPlan(context, output) ? 4 * maskWords(output.elements) * experts.length : 0;
+    masks = Math.max(masks, mask);
+    const elements = Math.min(sliceElements, output.elements);
+    numbers.hostBytes = Math.max(numbers.hostBytes, mergeHostBytes({ elements, stored: output.elements > 0 ? bytes / output.elements : 0, outDtype: tensor.dtype, cuts: pass === "changes" && trimPlan(context, output) !== undefined, maskBytes: mask }));
+  }
+  if (facts.state === "none" || outputs.length === 0) return { numbers, masks };
+
+  // One slice of the largest tensor on paper: all others are alike or smaller.
+  const gpu = await PaperGpu.on(facts);
+  gpu.budgetBytes = budgets.gpuBytes;
+  const output = largest(context);
+  const elements = Math.min(sliceElements, output.elements);
+  const bits = trimPlan(context, output) || withMasks ? new Uint32Array(maskWords(elements)) : undefined;
+  const op = method.planTensor({ params, weights, alphas: experts.map(() => 0.5), masks: experts.map(() => bits), tensor: { ...output.role, name: output.name, elements: output.elements }, majority: 0 });
+  const side = (checkpoint: Checkpoint, name: string): { bytes: Uint8Array; dtype: FloatDtype } => {
+    const dtype = checkpoint.tensors.get(name)!.dtype as FloatDtype;
+    return { dtype, bytes: new Uint8Array(elements * bytesPerElement(dtype)) };
+  };
+  const slice: OpSlice = { base: side(base, output.baseName), experts: experts.map((e, k) => side(e, output.tunedNames[k]!)), start: 0, elements };
+  const outDtype = plan.tensors.find((t) => t.name === output.name)!.dtype;
+  if (isFloatDtype(outDtype)) await applyOpGpu(gpu, op, slice, outDtype);
+  numbers.gpuBytes = gpu.peakBytes;
+  numbers.dispatches = gpu.dispatches * outputs.reduce((sum, o) => sum + Math.ceil(o.elements / sliceElements), 0);
+  return { numbers, masks };
+}

@@ -1,0 +1,86 @@
+import { StudioError } from "../core/errors";
+import { formatBytes } from "../core/modelFiles";
+import type { Checkpoint } from "../core/tensors";
+import type { Gpu } from "../gpu/gpu";
+import type { AdapterFacts } from "../gpu/info";
+import type { Budgets, Forecast, Rates } from "./api";
+import type { RecipeContext } from "./context";
+import { DEFAULT_BUDGETS, MIN_BUDGET, planMerge, type PlanJob } from "./planner";
+
+/** Below this much waiting a speed says more about the clock than about the disk. */
+const MIN_SECONDS = 0.05;
+
+/** Amounts and the seconds they took. */
+class Speed {
+  private amount = 0;
+  private seconds = 0;
+
+  add(amount: number, seconds: number): void {
+    this.amount += amount;
+    this.seconds += seconds;
+  }
+
+  get rate(): number | undefined {
+    return this.seconds >= MIN_SECONDS ? this.amount / this.seconds : undefined;
+  }
+}
+
+/** The budgets in force, the speeds seen so far, and forecasts made of both. */
+export class Resources {
+  private current: Budgets;
+  private readonly reads = new Speed();
+  private readonly work = new Speed();
+
+  constructor(
+    budgets: Partial<Budgets> | undefined,
+    private readonly fixed: Pick<PlanJob, "ingest" | "sliceElements">,
+  ) {
+    this.current = this.with(budgets, DEFAULT_BUDGETS);
+  }
+
+  get budgets(): Budgets {
+    return this.current;
+  }
+
+  /** Throws "bad-request" for a budget that nothing fits in. */
+  set(change: Partial<Budgets> | undefined): Budgets {
+    return (this.current = this.with(change));
+  }
+
+  private with(change: Partial<Budgets> | undefined, from: Budgets = this.current): Budgets {
+    const next = { gpuBytes: change?.gpuBytes ?? from.gpuBytes, hostBytes: change?.hostBytes ?? from.hostBytes };
+    for (const [what, bytes] of [["GPU", next.gpuBytes], ["host", next.hostBytes]] as const)
+      if (!(Number.isFinite(bytes) && bytes >= MIN_BUDGET)) throw new StudioError("bad-request", `The ${what} budget is ${String(bytes)} bytes; at least ${formatBytes(MIN_BUDGET)} are needed, for example 2GB.`, { title: "Budget too small", where: `${what} budget` });
+    return next;
+  }
+
+  /** `rates` given replace those seen. */
+  plan(context: RecipeContext, facts: AdapterFacts, pass: PlanJob["pass"], change?: Partial<Budgets>, rates: Rates = {}): Promise<Forecast> {
+    const seen: Rates = { gpuFlops: this.work.rate, readBytes: this.reads.rate };
+    const known = Object.fromEntries(Object.entries(rates).filter(([, value]) => value !== undefined));
+    return planMerge({ ...this.fixed, context, facts, pass, budgets: this.with(change), rates: { ...seen, ...known } });
+  }
+
+  /** A checkpoint whose reads are timed. */
+  timed(checkpoint: Checkpoint): Checkpoint {
+    return {
+      ...checkpoint,
+      read: async (name, offset, length, into) => {
+        const started = performance.now();
+        const bytes = await checkpoint.read(name, offset, length, into);
+        this.reads.add(length, (performance.now() - started) / 1000);
+        return bytes;
+      },
+    };
+  }
+
+  /** Runs GPU work under the GPU budget, and learns how fast the whole of it went. */
+  async onGpu<T>(gpu: Gpu, run: () => Promise<T>): Promise<T> {
+    gpu.budgetBytes = this.current.gpuBytes;
+    const before = gpu.flops;
+    const started = performance.now();
+    const result = await run();
+    if (gpu.flops > before) this.work.add(gpu.flops - before, (performance.now() - started) / 1000);
+    return result;
+  }
+}
