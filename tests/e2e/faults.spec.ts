@@ -114,7 +114,7 @@ test("a quantised model is said to be one", async ({ studio, folder }) => {
 
 test("a linked file that changes on disk stops the work with a sentence", async ({ studio, folder, baseURL }) => {
   const names = ["a-linked", "b-tuned"];
-  const [big] = names.map((name) => bigModel(folder, name, 200)) as [string, string];
+  const [, changing] = names.map((name) => bigModel(folder, name, 200)) as [string, string];
   const session = await studio.context().newCDPSession(studio);
   await session.send("Storage.overrideQuotaForOrigin", { origin: baseURL!, quotaSize: 20e6 });
   for (const name of names) {
@@ -131,13 +131,13 @@ test("a linked file that changes on disk stops the work with a sentence", async 
   await expect(mainAction(studio)).toHaveText("Save");
   await mainAction(studio).click();
   await expect(mainAction(studio)).toBeEnabled();
-  const file = join(big, "model.safetensors");
+  const file = join(changing, "model.safetensors");
   utimesSync(file, new Date(), new Date(Date.now() + 60_000));
   await studio.getByRole("radio", { name: "One download per file" }).check();
   await mainAction(studio).click();
   const card = studio.getByRole("alert", { name: "A file changed on disk" });
   await expect(card).toBeVisible({ timeout: 30_000 });
-  await expect(card).toContainText("a-linked/model.safetensors");
+  await expect(card).toContainText("b-tuned/model.safetensors");
   await expect(card).toContainText("drop the folder again", { ignoreCase: true });
   const left = await studio.evaluate(async () => {
     const stages = await (await navigator.storage.getDirectory()).getDirectoryHandle("stages", { create: true });

@@ -6,6 +6,7 @@ const port = Number(process.env.E2E_PORT ?? 4199);
 export default defineConfig({
   testDir: ".",
   testMatch: "**/*.spec.ts",
+  testIgnore: process.env.SCREENSHOTS ? [] : ["**/screenshots.spec.ts"],
   outputDir: "../../test-results",
   timeout: 120_000,
   expect: { timeout: 20_000 },
