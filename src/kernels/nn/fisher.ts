@@ -11,8 +11,8 @@ export const fisherTn = defineKernel({
   inputs: ["x", "dy", "starts", "tokens", "dx"],
   outputs: ["out"],
   params: { T: "u32", N: "u32", K: "u32", sequences: "u32", stride: "u32", column0: "u32", row0: "u32", accumulate: "u32", scale: "f32", group0: "u32" },
-  constants: { PACKED: 0, PACKED_DY: 0, TIED: 0, SQUARE: 1, GROUP_K: 4, GROUP_N: 4 },
-  workgroups: ({ N, K }, c) => Math.ceil(K / (8 * c.GROUP_K!)) * Math.ceil(N / (8 * c.GROUP_N!)),
+  constants: { PACKED: 0, PACKED_DY: 0, TIED: 0, SQUARE: 1, GROUP_K: 4, GROUP_N: 2 },
+  workgroups: ({ N, K }, c) => Math.ceil(K / (16 * c.GROUP_K!)) * Math.ceil(N / (16 * c.GROUP_N!)),
   cost: ({ T, N, K, sequences }) => 2 * N * K * (T + sequences),
 });
 

@@ -8,7 +8,7 @@ import gemmNnWgsl from "../../../shaders/nn/gemm_nn.wgsl?raw";
 
 /** Rows and columns that one invocation of the register-tile kernels owns. */
 const TILE_ROWS = 16;
-const TILE_COLUMNS = 8;
+const TILE_COLUMNS = 16;
 
 const tiles = (M: number, columns: number, groupM: number, groupColumns: number): number =>
   Math.ceil(M / (TILE_ROWS * groupM)) * Math.ceil(columns / (TILE_COLUMNS * groupColumns));
@@ -21,7 +21,7 @@ export const gemmNt = defineKernel({
   inputs: ["x", "weight", "bias"],
   outputs: ["y"],
   params: { M: "u32", N: "u32", K: "u32", stride: "u32", column0: "u32", has_bias: "u32", group0: "u32" },
-  constants: { WEIGHT_DTYPE: 0, PACKED: 0, GROUP_M: 4, GROUP_N: 4 },
+  constants: { WEIGHT_DTYPE: 0, PACKED: 0, GROUP_M: 4, GROUP_N: 2 },
   workgroups: ({ M, N }, c) => tiles(M, N, c.GROUP_M!, c.GROUP_N!),
   cost: ({ M, N, K }) => 2 * M * N * K,
 });
@@ -34,7 +34,7 @@ export const gemmNn = defineKernel({
   inputs: ["dy", "weight"],
   outputs: ["dx"],
   params: { M: "u32", N: "u32", K: "u32", stride: "u32", column0: "u32", accumulate: "u32", group0: "u32" },
-  constants: { WEIGHT_DTYPE: 0, PACKED: 0, PACKED_DY: 0, GROUP_M: 4, GROUP_K: 4 },
+  constants: { WEIGHT_DTYPE: 0, PACKED: 0, PACKED_DY: 0, GROUP_M: 4, GROUP_K: 2 },
   workgroups: ({ M, K }, c) => tiles(M, K, c.GROUP_M!, c.GROUP_K!),
   cost: ({ M, N, K }) => 2 * M * N * K,
 });
