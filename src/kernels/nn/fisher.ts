@@ -1,6 +1,8 @@
 import { defineKernel } from "../../gpu/kernel";
 import type { Binding, Gpu } from "../../gpu/gpu";
 import fisherTnWgsl from "../../../shaders/nn/fisher_tn.wgsl?raw";
+import fisherTnTiledWgsl from "../../../shaders/nn/fisher_tn_tiled.wgsl?raw";
+import { formOf, tileGroups, tileOf, TILES } from "./forms";
 import biasFisherWgsl from "../../../shaders/nn/bias_fisher.wgsl?raw";
 import normFisherWgsl from "../../../shaders/nn/norm_fisher.wgsl?raw";
 
@@ -14,6 +16,15 @@ export const fisherTn = defineKernel({
   constants: { PACKED: 0, PACKED_DY: 0, TIED: 0, SQUARE: 1, GROUP_K: 4, GROUP_N: 2 },
   workgroups: ({ N, K }, c) => Math.ceil(K / (16 * c.GROUP_K!)) * Math.ceil(N / (16 * c.GROUP_N!)),
   cost: ({ T, N, K, sequences }) => 2 * N * K * (T + sequences),
+});
+
+/** The same for hardware, see shaders/nn/fisher_tn_tiled.wgsl. */
+export const fisherTnTiled = defineKernel({
+  ...fisherTn,
+  name: "nn/fisher_tn_tiled",
+  wgsl: fisherTnTiledWgsl,
+  constants: { PACKED: 0, PACKED_DY: 0, TIED: 0, SQUARE: 1, ...TILES["64x64/16x16"] },
+  workgroups: ({ N, K }, c) => tileGroups(N, K, c),
 });
 
 /** Sum over sequences of the squared gradient of a bias, see shaders/nn/bias_fisher.wgsl. */
@@ -104,11 +115,13 @@ export function fisherHead(gpu: Gpu, { embedding, ...call }: FisherHeadCall): vo
 
 function tn(gpu: Gpu, call: FisherLinearCall, tie: { tokens: Binding; dx: Binding; tied: boolean }): void {
   const { x, dy, starts, out, K, row0, rows, dyStride, dyColumn0 } = call;
+  const T = rowsIn(dy, dyStride);
+  const tile = tileOf(formOf(gpu, "fisher_tn", T));
   gpu.run(
-    fisherTn,
+    tile ? fisherTnTiled : fisherTn,
     { x, dy, starts, tokens: tie.tokens, dx: tie.dx, out },
-    { ...shared(call), T: rowsIn(dy, dyStride), N: rows, K, stride: dyStride, column0: dyColumn0, row0 },
-    { ...squared(call), PACKED: K % 4 === 0 ? 1 : 0, PACKED_DY: dyStride % 4 === 0 && dyColumn0 % 4 === 0 ? 1 : 0, TIED: tie.tied ? 1 : 0 },
+    { ...shared(call), T, N: rows, K, stride: dyStride, column0: dyColumn0, row0 },
+    { ...squared(call), PACKED: K % 4 === 0 ? 1 : 0, PACKED_DY: dyStride % 4 === 0 && dyColumn0 % 4 === 0 ? 1 : 0, TIED: tie.tied ? 1 : 0, ...tile },
   );
 }
 

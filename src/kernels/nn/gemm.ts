@@ -4,7 +4,10 @@ import { WEIGHT_DTYPE, type Weight } from "../../gpu/weight";
 import type { FloatDtype } from "../../core/tensors";
 import weightsWgsl from "../../../shaders/lib/weights.wgsl?raw";
 import gemmNtWgsl from "../../../shaders/nn/gemm_nt.wgsl?raw";
+import gemmNtTiledWgsl from "../../../shaders/nn/gemm_nt_tiled.wgsl?raw";
 import gemmNnWgsl from "../../../shaders/nn/gemm_nn.wgsl?raw";
+import gemmNnTiledWgsl from "../../../shaders/nn/gemm_nn_tiled.wgsl?raw";
+import { formOf, tileGroups, tileOf, TILES } from "./forms";
 
 /** Rows and columns that one invocation of the register-tile kernels owns. */
 const TILE_ROWS = 16;
@@ -39,6 +42,26 @@ export const gemmNn = defineKernel({
   cost: ({ M, N, K }) => 2 * M * N * K,
 });
 
+/** Y = X W^T + b for hardware, see shaders/nn/gemm_nt_tiled.wgsl. */
+export const gemmNtTiled = defineKernel({
+  ...gemmNt,
+  name: "nn/gemm_nt_tiled",
+  wgsl: gemmNtTiledWgsl,
+  lib: [weightsWgsl],
+  constants: { WEIGHT_DTYPE: 0, PACKED: 0, ...TILES["64x64/16x16"] },
+  workgroups: ({ M, N }, c) => tileGroups(M, N, c),
+});
+
+/** dX (+)= dY W for hardware, see shaders/nn/gemm_nn_tiled.wgsl. */
+export const gemmNnTiled = defineKernel({
+  ...gemmNn,
+  name: "nn/gemm_nn_tiled",
+  wgsl: gemmNnTiledWgsl,
+  lib: [weightsWgsl],
+  constants: { WEIGHT_DTYPE: 0, PACKED: 0, PACKED_DY: 0, ...TILES["64x64/16x16"] },
+  workgroups: ({ M, K }, c) => tileGroups(M, K, c),
+});
+
 /** Rows of a matrix as stored, on the GPU. Buffer sizes are multiples of 16 bytes, as the pool's are. */
 interface Panel {
   rows: number;
@@ -48,11 +71,12 @@ interface Panel {
 interface ForwardCall { x: Binding; panel: Panel; bias?: Binding; dtype: FloatDtype; y: Binding; M: number; K: number; stride: number; column0: number }
 
 function forward(gpu: Gpu, { x, panel, bias, dtype, y, M, K, stride, column0 }: ForwardCall): void {
+  const tile = tileOf(formOf(gpu, "gemm_nt", M));
   gpu.run(
-    gemmNt,
+    tile ? gemmNtTiled : gemmNt,
     { x, weight: panel.buffer, bias: bias ?? x, y },
     { M, N: panel.rows, K, stride, column0, has_bias: bias ? 1 : 0 },
-    { WEIGHT_DTYPE: WEIGHT_DTYPE[dtype], PACKED: K % 4 === 0 ? 1 : 0 },
+    { WEIGHT_DTYPE: WEIGHT_DTYPE[dtype], PACKED: K % 4 === 0 ? 1 : 0, ...tile },
   );
 }
 
@@ -60,11 +84,12 @@ interface BackwardCall { dy: Binding; panel: Panel; dtype: FloatDtype; dx: Bindi
 
 function backward(gpu: Gpu, { dy, panel, dtype, dx, M, K, stride, column0, accumulate }: BackwardCall): void {
   const packedDy = stride % 4 === 0 && column0 % 4 === 0 && panel.rows % 4 === 0;
+  const tile = tileOf(formOf(gpu, "gemm_nn", M));
   gpu.run(
-    gemmNn,
+    tile ? gemmNnTiled : gemmNn,
     { dy, weight: panel.buffer, dx },
     { M, N: panel.rows, K, stride, column0, accumulate: accumulate ? 1 : 0 },
-    { WEIGHT_DTYPE: WEIGHT_DTYPE[dtype], PACKED: K % 4 === 0 ? 1 : 0, PACKED_DY: packedDy ? 1 : 0 },
+    { WEIGHT_DTYPE: WEIGHT_DTYPE[dtype], PACKED: K % 4 === 0 ? 1 : 0, PACKED_DY: packedDy ? 1 : 0, ...tile },
   );
 }
 

@@ -1,8 +1,9 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { FloatDtype } from "../../../src/core/tensors";
 import { fromFloat32, toFloat32 } from "../../../src/formats/dtypes";
 import type { Gpu } from "../../../src/gpu/gpu";
 import { rowPanels, panelBytes, type Weight } from "../../../src/gpu/weight";
+import { everywhere, FORMS, useForms } from "../../../src/kernels/nn/forms";
 import { linearBackward, linearForward, panelBackward, panelForward } from "../../../src/kernels/nn/gemm";
 import { linear, linearBackward as linearBackwardReference } from "../../reference/nn/linear";
 import { expectClose, randomFloats } from "../../support/compare";
@@ -40,69 +41,74 @@ const SIZES: [M: number, N: number, K: number, dtype: FloatDtype, panelRows: num
   [129, 1, 64, "F32", 1],
 ];
 
-describe("linearForward", () => {
-  test.each(SIZES)("M=%i N=%i K=%i %s, panels of %i rows", async (M, N, K, dtype, panelRows) => {
-    const gpu = await testGpu();
-    const { weight, values } = makeWeight(gpu, 1, N, K, dtype, panelRows);
-    const x = randomFloats(2, M * K);
-    const bias = randomFloats(3, N);
-    const y = hold(gpu.alloc(M * N * 4));
-    const xBuffer = hold(gpu.upload(x));
-    linearForward(gpu, { x: xBuffer, weight, bias: hold(gpu.upload(bias)), y, M });
-    expectClose(await gpu.readFloats(y, M * N), linear(x, values, bias, M, N, K), tolerance(K), "with bias");
-    linearForward(gpu, { x: xBuffer, weight, y, M });
-    expectClose(await gpu.readFloats(y, M * N), linear(x, values, undefined, M, N, K), tolerance(K), "no bias");
-  });
+describe.each(FORMS)("form %s", (form) => {
+  beforeAll(async () => useForms(await testGpu(), everywhere(form)));
+  afterAll(async () => useForms(await testGpu(), undefined));
 
-  test("panels and workgroup cuts change no bit", async () => {
-    const gpu = await testGpu();
-    const [M, N, K] = [35, 130, 20];
-    const x = hold(gpu.upload(randomFloats(5, M * K)));
-    const results: Float32Array[] = [];
-    const submitCost = gpu.submitCost;
-    for (const [panelRows, cost] of [[N, submitCost], [2, submitCost], [N, 20_000]] as const) {
-      gpu.submitCost = cost;
+  describe("linearForward", () => {
+    test.each(SIZES)("M=%i N=%i K=%i %s, panels of %i rows", async (M, N, K, dtype, panelRows) => {
+      const gpu = await testGpu();
+      const { weight, values } = makeWeight(gpu, 1, N, K, dtype, panelRows);
+      const x = randomFloats(2, M * K);
+      const bias = randomFloats(3, N);
       const y = hold(gpu.alloc(M * N * 4));
-      linearForward(gpu, { x, weight: makeWeight(gpu, 4, N, K, "BF16", panelRows).weight, y, M });
-      results.push(await gpu.readFloats(y, M * N));
-    }
-    gpu.submitCost = submitCost;
-    expect(results[1]).toEqual(results[0]);
-    expect(results[2]).toEqual(results[0]);
+      const xBuffer = hold(gpu.upload(x));
+      linearForward(gpu, { x: xBuffer, weight, bias: hold(gpu.upload(bias)), y, M });
+      expectClose(await gpu.readFloats(y, M * N), linear(x, values, bias, M, N, K), tolerance(K), "with bias");
+      linearForward(gpu, { x: xBuffer, weight, y, M });
+      expectClose(await gpu.readFloats(y, M * N), linear(x, values, undefined, M, N, K), tolerance(K), "no bias");
+    });
+
+    test("panels and workgroup cuts change no bit", async () => {
+      const gpu = await testGpu();
+      const [M, N, K] = [35, 130, 20];
+      const x = hold(gpu.upload(randomFloats(5, M * K)));
+      const results: Float32Array[] = [];
+      const submitCost = gpu.submitCost;
+      for (const [panelRows, cost] of [[N, submitCost], [2, submitCost], [N, 20_000]] as const) {
+        gpu.submitCost = cost;
+        const y = hold(gpu.alloc(M * N * 4));
+        linearForward(gpu, { x, weight: makeWeight(gpu, 4, N, K, "BF16", panelRows).weight, y, M });
+        results.push(await gpu.readFloats(y, M * N));
+      }
+      gpu.submitCost = submitCost;
+      expect(results[1]).toEqual(results[0]);
+      expect(results[2]).toEqual(results[0]);
+    });
   });
-});
 
-describe("linearBackward", () => {
-  test.each(SIZES)("M=%i N=%i K=%i %s, panels of %i rows", async (M, N, K, dtype, panelRows) => {
-    const gpu = await testGpu();
-    const { weight, values } = makeWeight(gpu, 6, N, K, dtype, panelRows);
-    const dy = randomFloats(7, M * N);
-    const before = randomFloats(8, M * K);
-    const want = linearBackwardReference(dy, new Float32Array(M * K), values, M, N, K).dx;
-    const dyBuffer = hold(gpu.upload(dy));
-    const dx = hold(gpu.upload(before));
-    linearBackward(gpu, { dy: dyBuffer, weight, dx, M, accumulate: true });
-    expectClose(await gpu.readFloats(dx, M * K), want.map((v, i) => v + before[i]!), tolerance(N), "accumulate");
-    linearBackward(gpu, { dy: dyBuffer, weight, dx, M, accumulate: false });
-    expectClose(await gpu.readFloats(dx, M * K), want, tolerance(N), "overwrite");
+  describe("linearBackward", () => {
+    test.each(SIZES)("M=%i N=%i K=%i %s, panels of %i rows", async (M, N, K, dtype, panelRows) => {
+      const gpu = await testGpu();
+      const { weight, values } = makeWeight(gpu, 6, N, K, dtype, panelRows);
+      const dy = randomFloats(7, M * N);
+      const before = randomFloats(8, M * K);
+      const want = linearBackwardReference(dy, new Float32Array(M * K), values, M, N, K).dx;
+      const dyBuffer = hold(gpu.upload(dy));
+      const dx = hold(gpu.upload(before));
+      linearBackward(gpu, { dy: dyBuffer, weight, dx, M, accumulate: true });
+      expectClose(await gpu.readFloats(dx, M * K), want.map((v, i) => v + before[i]!), tolerance(N), "accumulate");
+      linearBackward(gpu, { dy: dyBuffer, weight, dx, M, accumulate: false });
+      expectClose(await gpu.readFloats(dx, M * K), want, tolerance(N), "overwrite");
+    });
   });
-});
 
-describe("one panel of a tall vocabulary", () => {
-  test.each([["BF16", 3], ["F32", 4]] as const)("%s, 70001 rows of %i", async (dtype, C) => {
-    const gpu = await testGpu();
-    const [M, V] = [3, 70_001];
-    const { weight, values } = makeWeight(gpu, 9, V, C, dtype);
-    const panel = weight.panels[0]!;
-    const x = randomFloats(10, M * C);
-    const y = hold(gpu.alloc(M * V * 4));
-    panelForward(gpu, { x: hold(gpu.upload(x)), panel, cols: C, dtype, y, M });
-    expectClose(await gpu.readFloats(y, M * V), linear(x, values, undefined, M, V, C), tolerance(C));
+  describe("one panel of a tall vocabulary", () => {
+    test.each([["BF16", 3], ["F32", 4]] as const)("%s, 70001 rows of %i", async (dtype, C) => {
+      const gpu = await testGpu();
+      const [M, V] = [3, 70_001];
+      const { weight, values } = makeWeight(gpu, 9, V, C, dtype);
+      const panel = weight.panels[0]!;
+      const x = randomFloats(10, M * C);
+      const y = hold(gpu.alloc(M * V * 4));
+      panelForward(gpu, { x: hold(gpu.upload(x)), panel, cols: C, dtype, y, M });
+      expectClose(await gpu.readFloats(y, M * V), linear(x, values, undefined, M, V, C), tolerance(C));
 
-    const dy = randomFloats(11, M * V, 1 / 256);
-    const dx = hold(gpu.alloc(M * C * 4));
-    panelBackward(gpu, { dy: hold(gpu.upload(dy)), panel, cols: C, dtype, dx, M, accumulate: false });
-    // 70001 terms in one f32 sum: the error grows with their number.
-    expectClose(await gpu.readFloats(dx, M * C), linearBackwardReference(dy, new Float32Array(M * C), values, M, V, C).dx, { atol: 2e-5 });
+      const dy = randomFloats(11, M * V, 1 / 256);
+      const dx = hold(gpu.alloc(M * C * 4));
+      panelBackward(gpu, { dy: hold(gpu.upload(dy)), panel, cols: C, dtype, dx, M, accumulate: false });
+      // 70001 terms in one f32 sum: the error grows with their number.
+      expectClose(await gpu.readFloats(dx, M * C), linearBackwardReference(dy, new Float32Array(M * C), values, M, V, C).dx, { atol: 2e-5 });
+    });
   });
 });
