@@ -161,7 +161,7 @@ export interface PhaseForecast {
   label: string;
   /** Largest sum of GPU buffers at one time. */
   gpuBytes: number;
-  /** Largest growth of host memory, dead arrays that wait for the collector included. */
+  /** Largest growth of host memory beside the GPU's buffers, dead arrays that wait for the collector included. */
   hostBytes: number;
   readBytes: number;
   writeBytes: number;

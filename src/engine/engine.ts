@@ -2,6 +2,7 @@ import { StudioError, throwIfCancelled, toStudioError } from "../core/errors";
 import type { OutputFolder } from "../core/files";
 import { ProgressMeter } from "../core/progress";
 import type { Recipe } from "../core/recipe";
+import { Scratch } from "../core/scratch";
 import type { Checkpoint } from "../core/tensors";
 import { computeShape } from "../analysis/shape";
 import { preflight } from "../analysis/preflight";
@@ -149,6 +150,7 @@ export function createEngine(env: EngineEnv): EngineApi {
       throw error;
     } finally {
       gpu?.trim();
+      Scratch.clear();
     }
   };
 
@@ -248,6 +250,7 @@ export function createEngine(env: EngineEnv): EngineApi {
           throw error;
         } finally {
           gpu?.trim();
+          Scratch.clear();
         }
       }),
 

@@ -12,7 +12,7 @@ import type { Budgets, Forecast, PhaseForecast, Rates } from "./api";
 import type { RecipeContext } from "./context";
 import { PaperGpu } from "./paperGpu";
 import { changePassBytes } from "./passes";
-import { changesHostBytes, mergeHostBytes, passHostBytes, UNCOLLECTED_BYTES, verifyHostBytes } from "./planHost";
+import { changesHostBytes, mergeHostBytes, passHostBytes, OVERHEAD_BYTES, verifyHostBytes } from "./planHost";
 import { paperPass, type PaperPass } from "./planPass";
 
 /** Half of 4 GiB, because a browser does not say how much there is; and half a gigabyte of the tab's own memory. */
@@ -155,7 +155,7 @@ async function chooseSlices(job: PlanJob): Promise<{ sliceElements: number; numb
   for (let slice = job.sliceElements ?? MERGE_SLICE; ; slice /= 2) {
     const merge = await mergeNumbers(job, slice);
     const { gpuBytes, hostBytes } = merge.numbers;
-    if (job.sliceElements || slice / 2 < MIN_SLICE || (gpuBytes <= budgets.gpuBytes && hostBytes - UNCOLLECTED_BYTES <= Math.max(budgets.hostBytes - UNCOLLECTED_BYTES, budgets.hostBytes / 4))) return { ...merge, sliceElements: slice };
+    if (job.sliceElements || slice / 2 < MIN_SLICE || (gpuBytes <= budgets.gpuBytes && hostBytes - OVERHEAD_BYTES <= Math.max(budgets.hostBytes - OVERHEAD_BYTES, budgets.hostBytes / 4))) return { ...merge, sliceElements: slice };
   }
 }
 

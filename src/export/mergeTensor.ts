@@ -1,5 +1,6 @@
 import { StudioError, throwIfCancelled } from "../core/errors";
 import { bytesPerElement, type Checkpoint, type FloatDtype } from "../core/tensors";
+import { Scratch } from "../core/scratch";
 import { toFloat32 } from "../formats/dtypes";
 import type { Gpu } from "../gpu/gpu";
 import { magnitudes } from "../fisher/magnitude";
@@ -32,19 +33,19 @@ export interface MergeSources {
   experts: Checkpoint[];
 }
 
-/** Reads what a slice needs, as stored. */
-export async function readSlice(sources: MergeSources, tensor: OutputTensor, work: TensorWork, start: number, elements: number): Promise<OpSlice> {
+/** Reads what a slice needs, as stored. The arrays are those of `scratch` where one is given. */
+export async function readSlice(sources: MergeSources, tensor: OutputTensor, work: TensorWork, start: number, elements: number, scratch?: Scratch): Promise<OpSlice> {
   const ops = [work.op, ...(work.rows ?? []).map((r) => r.op)];
   const wanted = ops.map((op) => readsOf(op, sources.experts.length));
-  const side = async (source: Checkpoint, name: string): Promise<{ bytes: Uint8Array; dtype: FloatDtype }> => {
+  const side = async (source: Checkpoint, name: string, key: string): Promise<{ bytes: Uint8Array; dtype: FloatDtype }> => {
     const dtype = source.tensors.get(name)!.dtype as FloatDtype;
     const width = bytesPerElement(dtype);
-    return { dtype, bytes: await source.read(name, start * width, elements * width) };
+    return { dtype, bytes: await source.read(name, start * width, elements * width, scratch?.bytes(key, elements * width)) };
   };
   const slice: OpSlice = { experts: [], start, elements };
   const [base, ...experts] = await Promise.all([
-    wanted.some((w) => w.base) || work.cuts ? side(sources.base, tensor.baseName) : undefined,
-    ...sources.experts.map((expert, k) => (wanted.some((w) => w.experts[k]) && tensor.tunedNames[k] !== undefined ? side(expert, tensor.tunedNames[k]!) : undefined)),
+    wanted.some((w) => w.base) || work.cuts ? side(sources.base, tensor.baseName, "base") : undefined,
+    ...sources.experts.map((expert, k) => (wanted.some((w) => w.experts[k]) && tensor.tunedNames[k] !== undefined ? side(expert, tensor.tunedNames[k]!, `expert ${k}`) : undefined)),
   ]);
   if (base) slice.base = base;
   // A model that an operation does not read keeps its place with no bytes.
@@ -53,11 +54,12 @@ export async function readSlice(sources: MergeSources, tensor: OutputTensor, wor
 }
 
 /** Masks of a slice from the cuts on |delta|; `taken` counts equal keys from slice to slice, per model. */
-export function withCuts(work: TensorWork, slice: OpSlice, taken: { taken: number }[]): { op: TensorOp; slice: OpSlice } {
+export function withCuts(work: TensorWork, slice: OpSlice, taken: { taken: number }[], scratch = new Scratch()): { op: TensorOp; slice: OpSlice } {
   const { op, cuts } = work;
   if (!cuts || (op.kind !== "add" && op.kind !== "ties")) return { op, slice };
-  const base = toFloat32(slice.base!.bytes, slice.base!.dtype);
-  const masks = cuts.map((cut, k) => (cut ? maskOf(magnitudes(base, toFloat32(slice.experts[k]!.bytes, slice.experts[k]!.dtype)), cut, work.dropZero ?? false, taken[k]!) : undefined));
+  const n = slice.elements;
+  const base = toFloat32(slice.base!.bytes, slice.base!.dtype, scratch.floats("base", n));
+  const masks = cuts.map((cut, k) => (cut ? maskOf(magnitudes(base, toFloat32(slice.experts[k]!.bytes, slice.experts[k]!.dtype, scratch.floats("tuned", n)), scratch.floats("keys", n)), cut, work.dropZero ?? false, taken[k]!) : undefined));
   return { op: { ...op, masks }, slice: { ...slice, start: 0 } };
 }
 
@@ -80,24 +82,34 @@ export async function* mergeTensor(
   const dtype = tensor.dtype as FloatDtype;
   const cols = tensor.shape.length >= 2 ? tensor.elements / tensor.shape[0]! : 1;
   const taken = sources.experts.map(() => ({ taken: 0 }));
-  const read = (start: number): Promise<OpSlice> => readSlice(sources, tensor, work, start, Math.min(sliceElements, tensor.elements - start));
+  // One slice is computed while the next is read.
+  const turns = [Scratch.take(), Scratch.take()];
+  const floats = Scratch.take();
+  const read = (start: number): Promise<OpSlice> => readSlice(sources, tensor, work, start, Math.min(sliceElements, tensor.elements - start), turns[(start / sliceElements) % 2]);
+  let finished = false;
   let ahead: Promise<OpSlice> | undefined = tensor.elements > 0 ? read(0) : undefined;
-  for (let start = 0; start < tensor.elements; start += sliceElements) {
-    const slice = await ahead!;
-    ahead = start + sliceElements < tensor.elements ? read(start + sliceElements) : undefined;
-    ahead?.catch(() => undefined);
-    throwIfCancelled(signal);
-    const cut = withCuts(work, slice, taken);
-    const bytes = await apply(gpu, cut.op, cut.slice, dtype);
-    for (const { row0, row1, op } of work.rows ?? []) {
-      const from = Math.max(row0 * cols, start);
-      const to = Math.min(row1 * cols, start + slice.elements);
-      if (from >= to) continue;
-      const other = await apply(gpu, op, slice, dtype);
-      const width = bytesPerElement(dtype);
-      bytes.set(other.subarray((from - start) * width, (to - start) * width), (from - start) * width);
+  try {
+    for (let start = 0; start < tensor.elements; start += sliceElements) {
+      const slice = await ahead!;
+      ahead = start + sliceElements < tensor.elements ? read(start + sliceElements) : undefined;
+      ahead?.catch(() => undefined);
+      throwIfCancelled(signal);
+      const cut = withCuts(work, slice, taken, floats);
+      const bytes = await apply(gpu, cut.op, cut.slice, dtype);
+      for (const { row0, row1, op } of work.rows ?? []) {
+        const from = Math.max(row0 * cols, start);
+        const to = Math.min(row1 * cols, start + slice.elements);
+        if (from >= to) continue;
+        const other = await apply(gpu, op, slice, dtype);
+        const width = bytesPerElement(dtype);
+        bytes.set(other.subarray((from - start) * width, (to - start) * width), (from - start) * width);
+      }
+      yield { start, elements: slice.elements, bytes };
     }
-    yield { start, elements: slice.elements, bytes };
+    finished = true;
+  } finally {
+    // A read ahead that nobody waited for may still write into its arrays: they are not handed on then.
+    if (finished) for (const scratch of [...turns, floats]) scratch.give();
   }
 }
 

@@ -4,6 +4,7 @@ import type { FileSource, OutputFolder } from "../core/files";
 import { hashName, MT19937 } from "../core/random";
 import { bytesPerElement, isFloatDtype, type Checkpoint, type FloatDtype } from "../core/tensors";
 import { openCheckpoint } from "../formats/checkpoint";
+import { Scratch } from "../core/scratch";
 import { toFloat32 } from "../formats/dtypes";
 import { HEAD } from "../model/architectures";
 import { applyOpCpu } from "../merge/cpu";
@@ -90,11 +91,12 @@ async function readValues(job: VerifyJob, files: FileSource[], result: Checkpoin
   const found = { bad: 0, badIn: "", largest: 0, largestIn: "", hashesWrong: [] as string[] };
   const hasher = await createSHA256();
   const piece = 8 * 1024 * 1024;
+  const scratch = Scratch.take();
   for (const file of files) {
     hasher.init();
     for (let at = 0; at < file.size; at += piece) {
       throwIfCancelled(job.signal);
-      const bytes = await file.read(at, Math.min(piece, file.size - at));
+      const bytes = await file.read(at, Math.min(piece, file.size - at), scratch.bytes("stored", piece));
       hasher.update(bytes);
       job.onBytes(bytes.byteLength);
     }
@@ -107,7 +109,7 @@ async function readValues(job: VerifyJob, files: FileSource[], result: Checkpoin
     for (let at = 0; at < info.elements; at += slice) {
       throwIfCancelled(job.signal);
       const count = Math.min(slice, info.elements - at);
-      const values = toFloat32(await result.read(info.name, at * width, count * width), info.dtype);
+      const values = toFloat32(await result.read(info.name, at * width, count * width, scratch.bytes("stored", count * width)), info.dtype, scratch.floats("values", count));
       job.onBytes(count * width);
       for (let i = 0; i < values.length; i++) {
         const magnitude = Math.abs(values[i]!);
@@ -122,6 +124,7 @@ async function readValues(job: VerifyJob, files: FileSource[], result: Checkpoin
       }
     }
   }
+  scratch.give();
   return found;
 }
 

@@ -1,5 +1,6 @@
 import { throwIfCancelled } from "../core/errors";
 import { bytesPerElement, type FloatDtype } from "../core/tensors";
+import { Scratch } from "../core/scratch";
 import { toFloat32 } from "../formats/dtypes";
 import { cutOf, cutWithoutRank, rankOf, RankSelect, type Cut, type KeepRule } from "../kernels/stats/trim";
 import type { Change } from "./trimTensor";
@@ -9,34 +10,39 @@ export const SLICE_ELEMENTS = 4 * 1024 * 1024;
 
 type Sides = Pick<Change, "base" | "tuned" | "rows" | "cols" | "sliceElements">;
 
-/** theta0 and theta of a tensor as f32, slice by slice of whole rows, in order. Both arrays are fresh. */
-export async function* slicesOf(change: Sides, signal?: AbortSignal): AsyncGenerator<{ at: number; base: Float32Array; tuned: Float32Array }> {
+/** theta0 and theta of a tensor as f32, slice by slice of whole rows, in order, and room for their keys. The arrays are used again for the next slice. */
+export async function* slicesOf(change: Sides, signal?: AbortSignal): AsyncGenerator<{ at: number; base: Float32Array; tuned: Float32Array; keys: Float32Array }> {
   const total = change.rows * change.cols;
+  const scratch = Scratch.take();
   const sliceElements = Math.max(1, Math.floor((change.sliceElements ?? SLICE_ELEMENTS) / change.cols)) * change.cols;
-  for (let at = 0; at < total; at += sliceElements) {
-    throwIfCancelled(signal);
-    const count = Math.min(sliceElements, total - at);
-    const side = async ({ source, name }: Sides["base"]): Promise<Float32Array> => {
-      const dtype = source.tensors.get(name)!.dtype as FloatDtype;
-      const width = bytesPerElement(dtype);
-      return toFloat32(await source.read(name, at * width, count * width), dtype);
-    };
-    yield { at, base: await side(change.base), tuned: await side(change.tuned) };
+  try {
+    for (let at = 0; at < total; at += sliceElements) {
+      throwIfCancelled(signal);
+      const count = Math.min(sliceElements, total - at);
+      const values = async (side: "base" | "tuned"): Promise<Float32Array> => {
+        const { source, name } = change[side];
+        const dtype = source.tensors.get(name)!.dtype as FloatDtype;
+        const width = bytesPerElement(dtype);
+        return toFloat32(await source.read(name, at * width, count * width, scratch.bytes("stored", count * width)), dtype, scratch.floats(side, count));
+      };
+      yield { at, base: await values("base"), tuned: await values("tuned"), keys: scratch.floats("keys", count) };
+    }
+  } finally {
+    scratch.give();
   }
 }
 
 /** |theta - theta0| in f32, the key of magnitude trimming. */
-export function magnitudes(base: Float32Array, tuned: Float32Array): Float32Array {
-  const keys = new Float32Array(base.length);
+export function magnitudes(base: Float32Array, tuned: Float32Array, keys: Float32Array = new Float32Array(base.length)): Float32Array {
   for (let i = 0; i < keys.length; i++) keys[i] = Math.abs(Math.fround(tuned[i]! - base[i]!));
   return keys;
 }
 
-/** sum theta0^2 and sum delta^2 in float64. `add` sees every slice's keys. */
+/** sum theta0^2 and sum delta^2 in float64. `add` sees every slice's keys, which are overwritten after it. */
 export async function changeSums(change: Sides, signal?: AbortSignal, add?: (keys: Float32Array) => void): Promise<{ base2: number; delta2: number }> {
   const sums = { base2: 0, delta2: 0 };
-  for await (const { base, tuned } of slicesOf(change, signal)) {
-    const keys = magnitudes(base, tuned);
+  for await (const { base, tuned, keys: room } of slicesOf(change, signal)) {
+    const keys = magnitudes(base, tuned, room);
     for (let i = 0; i < keys.length; i++) {
       sums.base2 += base[i]! * base[i]!;
       sums.delta2 += keys[i]! * keys[i]!;
@@ -55,7 +61,7 @@ export async function magnitudeCut(changes: readonly Sides[], rule: KeepRule, si
   const rank = rankOf(rule, n);
   if (rank === undefined) return cutWithoutRank(rule);
   const select = new RankSelect(rank);
-  do for (const change of changes) for await (const { base, tuned } of slicesOf(change, signal)) select.add(magnitudes(base, tuned));
+  do for (const change of changes) for await (const { base, tuned, keys } of slicesOf(change, signal)) select.add(magnitudes(base, tuned, keys));
   while (select.next());
   return cutOf(rule, select);
 }

@@ -70,25 +70,27 @@ function aligned(bytes: Uint8Array, align: number, what: string): Uint8Array {
 }
 
 /**
- * Stored values as f32, exactly. The result never shares memory with `bytes`.
+ * Stored values as f32, exactly. The result never shares memory with `bytes`; it is `into` where one of that length is given.
  * Throws "bad-file" when the length is not a whole number of elements.
  */
-export function toFloat32(bytes: Uint8Array, dtype: FloatDtype): Float32Array {
+export function toFloat32(bytes: Uint8Array, dtype: FloatDtype, into?: Float32Array): Float32Array {
   if (dtype === "F32") {
     const source = aligned(bytes, 4, dtype);
-    const copy = new Uint32Array(source.buffer, source.byteOffset, source.byteLength / 4).slice();
-    return new Float32Array(copy.buffer);
+    const words = new Uint32Array(source.buffer, source.byteOffset, source.byteLength / 4);
+    if (into?.length !== words.length) return new Float32Array(words.slice().buffer);
+    new Uint32Array(into.buffer, into.byteOffset, into.length).set(words);
+    return into;
   }
   const source = aligned(bytes, 2, dtype);
   const halves = new Uint16Array(source.buffer, source.byteOffset, source.byteLength / 2);
   // Written through the integer view: an engine may change a NaN that passes through a float.
-  const out = new Uint32Array(halves.length);
+  const out = into?.length === halves.length ? new Uint32Array(into.buffer, into.byteOffset, into.length) : new Uint32Array(halves.length);
   if (dtype === "BF16") for (let i = 0; i < out.length; i++) out[i] = halves[i]! << 16;
   else {
     const table = f16Table();
     for (let i = 0; i < out.length; i++) out[i] = table[halves[i]!]!;
   }
-  return new Float32Array(out.buffer);
+  return new Float32Array(out.buffer, out.byteOffset, out.length);
 }
 
 /** f32 values as stored bytes, little endian, each rounded once (nearest, ties to even). */
