@@ -5,6 +5,7 @@ import type { EngineApi } from "../../engine/api";
 import { createAnalysis } from "./analysis";
 import { createCheckpoints } from "./checkpoints";
 import { frameScheduler, type SliceEnv } from "./env";
+import { createForecast } from "./forecast";
 import { createJobs } from "./jobs";
 import { createRecipe } from "./recipe";
 import type { StudioState } from "./types";
@@ -44,6 +45,7 @@ export function createStudioStore(engine: EngineApi, options: { storage?: StateS
           ...createRecipe(set, get, env),
           ...createAnalysis(set, get, env),
           ...createJobs(set, get, env),
+          ...createForecast(set, get, env),
           ...createView(set, get, env),
         }),
         { partialize: (s) => ({ recipe: s.recipe }), equality: (past, current) => past.recipe === current.recipe, limit: 100 },

@@ -2,7 +2,7 @@
  * The one store's shape: plain data and actions, a slice per file. Buffers, files and the engine stay outside.
  * `createStudioStore(engine)` is given the engine client, so that a test gives it a fake.
  */
-import type { ExportPlan, ExportReport, ExportTarget, GpuInfo, IncomingFolder, MeasureReport, MethodInfo, PlainError, Preflight, Shape, StorageInfo, StoredModel } from "../../engine/api";
+import type { Budgets, ExportPlan, ExportReport, ExportTarget, Forecast, GpuInfo, IncomingFolder, MeasureReport, MethodInfo, PlainError, Preflight, Shape, StorageInfo, StoredModel } from "../../engine/api";
 import type { Progress } from "../../core/progress";
 import type { ParamValue, Recipe, Reconciliation, OutputOptions } from "../../core/recipe";
 
@@ -135,4 +135,13 @@ export interface ViewSlice {
   askPersist(): Promise<void>;
 }
 
-export type StudioState = CheckpointsSlice & RecipeSlice & AnalysisSlice & JobsSlice & ViewSlice;
+export interface ForecastSlice {
+  /** The engine's budgets, known with the first forecast. */
+  budgets: Budgets | undefined;
+  /** The last forecast and the recipe it is of; `refused`: why there is none. */
+  forecast: { recipe: Recipe; value?: Forecast; refused?: string } | undefined;
+  refreshForecast(): Promise<void>;
+  setBudgets(change: Partial<Budgets>): Promise<void>;
+}
+
+export type StudioState = ForecastSlice & CheckpointsSlice & RecipeSlice & AnalysisSlice & JobsSlice & ViewSlice;

@@ -7,6 +7,7 @@ import { FindingCard } from "../../ui/FindingCard";
 import { Icon } from "../../ui/icons";
 import { Chip } from "../../ui/marks";
 import { Shell } from "../../ui/Shell";
+import { TakesPanel } from "./TakesPanel";
 import { CompareTable } from "./CompareTable";
 
 /** What will be merged with what, before any weight is read. */
@@ -30,6 +31,7 @@ export function CheckStep() {
       ))}
       {!preflight.fisher.available && ok && <NoFisher reason={preflight.fisher.reason} />}
       <section className="panel"><CompareTable preflight={preflight} /></section>
+      {ok && <TakesPanel />}
       {warns.map((finding, i) => <FindingCard key={i} tone="warn" title={finding.title} code={finding.code} rows={finding} />)}
       {infos.map((finding, i) => (
         <div className="note-line" key={i}><Icon name="info" /><span><b>{finding.title}.</b> {[finding.where, finding.found, finding.why, finding.todo].filter(Boolean).join(" ")}</span></div>

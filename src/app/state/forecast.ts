@@ -1,0 +1,28 @@
+import { toStudioError } from "../../core/errors";
+import type { Slice } from "./env";
+import type { ForecastSlice } from "./types";
+
+/** What the merge will take, as the engine forecasts it; and the budgets it keeps to. */
+export const createForecast: Slice<ForecastSlice> = (set, get, env) => ({
+  budgets: undefined,
+  forecast: undefined,
+  refreshForecast: async () => {
+    const { recipe } = get();
+    if (!recipe) return;
+    try {
+      const forecast = await env.engine.plan(recipe);
+      if (get().recipe === recipe) set({ forecast: { recipe, value: forecast }, budgets: forecast.budgets });
+    } catch (caught) {
+      // Nothing was asked for yet: the sentence stands where the numbers would.
+      if (get().recipe === recipe) set({ forecast: { recipe, refused: toStudioError(caught).message } });
+    }
+  },
+  setBudgets: async (change) => {
+    try {
+      set({ budgets: await env.engine.budgets(change) });
+      await get().refreshForecast();
+    } catch (caught) {
+      get().fail(caught, "Setting a memory budget");
+    }
+  },
+});
