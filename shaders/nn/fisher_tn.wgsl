@@ -175,12 +175,24 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u
     fa12, fb12, fc12, fd12, fa13, fb13, fc13, fd13,
     fa14, fb14, fc14, fd14, fa15, fb15, fc15, fd15,
   );
-  for (var i = 0u; i < 16u && n0 + i < params.N; i++) {
-    for (var j = 0u; j < 16u && k0 + j < params.K; j++) {
-      let at = (n0 + i) * params.K + k0 + j;
-      var value = params.scale * tile[i * 4u + (j >> 2u)][j & 3u];
-      if (params.accumulate == 1u) { value += out[at]; }
-      out[at] = value;
+  let scale = params.scale;
+  let accumulate = params.accumulate == 1u;
+  let rows = min(16u, params.N - n0);
+  let columns = min(16u, params.K - k0);
+  for (var i = 0u; i < rows; i++) {
+    let at = (n0 + i) * params.K + k0;
+    // The common case without a test for each element.
+    if (columns == 16u && !accumulate) {
+      let p = scale * tile[4u * i]; out[at] = p.x; out[at + 1u] = p.y; out[at + 2u] = p.z; out[at + 3u] = p.w;
+      let q = scale * tile[4u * i + 1u]; out[at + 4u] = q.x; out[at + 5u] = q.y; out[at + 6u] = q.z; out[at + 7u] = q.w;
+      let r = scale * tile[4u * i + 2u]; out[at + 8u] = r.x; out[at + 9u] = r.y; out[at + 10u] = r.z; out[at + 11u] = r.w;
+      let s = scale * tile[4u * i + 3u]; out[at + 12u] = s.x; out[at + 13u] = s.y; out[at + 14u] = s.z; out[at + 15u] = s.w;
+      continue;
+    }
+    for (var j = 0u; j < columns; j++) {
+      var value = scale * tile[i * 4u + (j >> 2u)][j & 3u];
+      if (accumulate) { value += out[at + j]; }
+      out[at + j] = value;
     }
   }
 }

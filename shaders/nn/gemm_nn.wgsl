@@ -117,12 +117,15 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u
     a8, b8, c8, d8, a9, b9, c9, d9, a10, b10, c10, d10, a11, b11, c11, d11,
     a12, b12, c12, d12, a13, b13, c13, d13, a14, b14, c14, d14, a15, b15, c15, d15,
   );
-  for (var i = 0u; i < 16u && m0 + i < params.M; i++) {
-    for (var j = 0u; j < 16u && k0 + j < K; j++) {
-      let at = (m0 + i) * K + k0 + j;
+  let accumulate = params.accumulate == 1u;
+  let rows = min(16u, params.M - m0);
+  let columns = min(16u, K - k0);
+  for (var i = 0u; i < rows; i++) {
+    let at = (m0 + i) * K + k0;
+    for (var j = 0u; j < columns; j++) {
       var value = tile[i * 4u + (j >> 2u)][j & 3u];
-      if (params.accumulate == 1u) { value += dx[at]; }
-      dx[at] = value;
+      if (accumulate) { value += dx[at + j]; }
+      dx[at + j] = value;
     }
   }
 }

@@ -114,12 +114,16 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u
     a8, b8, c8, d8, a9, b9, c9, d9, a10, b10, c10, d10, a11, b11, c11, d11,
     a12, b12, c12, d12, a13, b13, c13, d13, a14, b14, c14, d14, a15, b15, c15, d15,
   );
-  for (var i = 0u; i < 16u && m0 + i < params.M; i++) {
-    for (var j = 0u; j < 16u && n0 + j < params.N; j++) {
-      let column = params.column0 + n0 + j;
+  let biased = params.has_bias == 1u;
+  let column0 = params.column0 + n0;
+  let rows = min(16u, params.M - m0);
+  let columns = min(16u, params.N - n0);
+  for (var i = 0u; i < rows; i++) {
+    let at = (m0 + i) * params.stride + column0;
+    for (var j = 0u; j < columns; j++) {
       var value = tile[i * 4u + (j >> 2u)][j & 3u];
-      if (params.has_bias == 1u) { value += bias[column]; }
-      y[(m0 + i) * params.stride + column] = value;
+      if (biased) { value += bias[column0 + j]; }
+      y[at + j] = value;
     }
   }
 }
