@@ -237,7 +237,7 @@ export function createEngine(env: EngineEnv): EngineApi {
         try {
           const { memory } = await resources.plan(context, gpu?.facts ?? noAdapter(""), "none");
           if (gpu) gpu.budgetBytes = resources.budgets.gpuBytes;
-          const report = await exportFiles({ gpu, adapter: gpu?.facts.name ?? "CPU", context, shape, measured, output, signal, jobId, onProgress, sliceElements: memory.sliceElements });
+          const report = await exportFiles({ gpu, adapter: gpu?.facts.name ?? "CPU", context: { ...context, base: resources.timed(context.base), experts: context.experts.map((e) => resources.timed(e)) }, shape, measured, output: resources.timedOutput(output), signal, jobId, onProgress, sliceElements: memory.sliceElements });
           if (output.stagedFile) {
             const id = crypto.randomUUID();
             stages.set(id, output);

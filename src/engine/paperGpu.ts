@@ -71,5 +71,5 @@ export function paperCheckpoint(checkpoint: Checkpoint, onRead: (bytes: number) 
     onRead(length);
     return into?.subarray(0, length) ?? new Uint8Array(length);
   };
-  return { ...checkpoint, read };
+  return { ...checkpoint, tensors: checkpoint.tensors, text: (path) => checkpoint.text(path), read };
 }

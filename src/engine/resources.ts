@@ -1,4 +1,5 @@
 import { StudioError } from "../core/errors";
+import type { OutputFolder } from "../core/files";
 import { formatBytes } from "../core/modelFiles";
 import type { Checkpoint } from "../core/tensors";
 import type { Gpu } from "../gpu/gpu";
@@ -29,6 +30,7 @@ class Speed {
 export class Resources {
   private current: Budgets;
   private readonly reads = new Speed();
+  private readonly writes = new Speed();
   private readonly work = new Speed();
 
   constructor(
@@ -56,7 +58,7 @@ export class Resources {
 
   /** `rates` given replace those seen. */
   plan(context: RecipeContext, facts: AdapterFacts, pass: PlanJob["pass"], change?: Partial<Budgets>, rates: Rates = {}): Promise<Forecast> {
-    const seen: Rates = { gpuFlops: this.work.rate, readBytes: this.reads.rate };
+    const seen: Rates = { gpuFlops: this.work.rate, readBytes: this.reads.rate, writeBytes: this.writes.rate };
     const known = Object.fromEntries(Object.entries(rates).filter(([, value]) => value !== undefined));
     return planMerge({ ...this.fixed, context, facts, pass, budgets: this.with(change), rates: { ...seen, ...known } });
   }
@@ -65,11 +67,33 @@ export class Resources {
   timed(checkpoint: Checkpoint): Checkpoint {
     return {
       ...checkpoint,
+      tensors: checkpoint.tensors,
+      text: (path) => checkpoint.text(path),
       read: async (name, offset, length, into) => {
         const started = performance.now();
         const bytes = await checkpoint.read(name, offset, length, into);
         this.reads.add(length, (performance.now() - started) / 1000);
         return bytes;
+      },
+    };
+  }
+
+  /** An output folder whose writes are timed. */
+  timedOutput(output: OutputFolder): OutputFolder {
+    return {
+      open: (path) => output.open(path),
+      finish: () => output.finish(),
+      discard: () => output.discard(),
+      create: async (path, size) => {
+        const file = await output.create(path, size);
+        return {
+          close: () => file.close(),
+          write: async (bytes) => {
+            const started = performance.now();
+            await file.write(bytes);
+            this.writes.add(bytes.byteLength, (performance.now() - started) / 1000);
+          },
+        };
       },
     };
   }
