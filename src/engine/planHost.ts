@@ -5,7 +5,7 @@ import { PIECE_BYTES } from "../model/weights";
 /**
  * What a process grows by whatever the job: dead arrays before V8 collects them (it begins once 64 MiB of array buffers were
  * allocated), the heap and compiled code, the driver's own copies. Measured on merges of a 300 MB pair in a terminal, on a
- * software adapter: growth was 0.9 to 1.15 times the forecast with this term.
+ * software adapter: growth was 0.8 to 1.15 times the forecast with this term.
  */
 export const OVERHEAD_BYTES = 128 * 1024 * 1024;
 
@@ -23,11 +23,12 @@ export const changesHostBytes = (largest: number, baseDtype: string, tunedDtype:
 
 /**
  * Growth while tensors are merged: a slice of every model that is computed and one that is read ahead, the merged slice and
- * its mapped copy, the driver's copy of what is uploaded, with cuts also both sides as f32 and the keys; whole masks of the tensor.
+ * its mapped copy, the driver's copy of what is uploaded, with cuts also both sides as f32 and the keys,
+ * and those of the walk that found the cuts, which may not be collected yet; whole masks of the tensor.
  */
 export function mergeHostBytes(merge: { elements: number; stored: number; outDtype: string; cuts: boolean; maskBytes: number }): number {
   const { elements, stored, outDtype, cuts, maskBytes } = merge;
-  return elements * (3 * stored + 2 * width(outDtype) + (cuts ? 12 : 0)) + maskBytes + OVERHEAD_BYTES;
+  return elements * (3 * stored + 2 * width(outDtype) + (cuts ? 26 : 0)) + maskBytes + OVERHEAD_BYTES;
 }
 
 /** Growth while the result is read back: a piece for the hash, a slice as stored and as f32, the masks of one tensor. */
