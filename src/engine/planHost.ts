@@ -5,7 +5,7 @@ import { PIECE_BYTES } from "../model/weights";
 /**
  * What a process grows by whatever the job: dead arrays before V8 collects them (it begins once 64 MiB of array buffers were
  * allocated), the heap and compiled code, the driver's own copies. Measured on merges of a 300 MB pair in a terminal, on a
- * software adapter: growth was 0.8 to 1.15 times the forecast with this term.
+ * software adapter: growth was 0.75 to 1.15 times the forecast with this term.
  */
 export const OVERHEAD_BYTES = 128 * 1024 * 1024;
 
