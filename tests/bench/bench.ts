@@ -34,11 +34,14 @@ interface Line {
 const TOLERANCE = 1e-5;
 /** A call that takes longer is timed twice instead of `rounds` times. */
 const SLOW_MS = 3000;
+/** A timed round repeats a short call until it should last this long: CPU time is counted in coarse steps. */
+const ROUND_MS = 100;
 
 interface Contender {
   runner: Runner;
   prepared: Prepared;
   line: Line;
+  repeats: number;
   rates: number[];
   walls: number[];
 }
@@ -91,21 +94,21 @@ async function measure(one: BenchCase, runners: Runner[], rounds: number, softwa
       line.medianMs = performance.now() - start;
       line.worstError = worstError(one, inputs, await prepared.output());
       if (!(line.worstError <= TOLERANCE)) throw new Error(`wrong by ${line.worstError.toExponential(1)}`);
-      contenders.push({ runner, prepared, line, rates: [], walls: [] });
+      contenders.push({ runner, prepared, line, repeats: Math.max(1, Math.ceil(ROUND_MS / line.medianMs)), rates: [], walls: [] });
     } catch (error) {
       line.failed = error instanceof Error ? error.message : String(error);
     }
   }
   for (let round = 0; round < rounds; round++)
-    for (const { prepared, line, rates, walls } of contenders) {
+    for (const { prepared, line, repeats, rates, walls } of contenders) {
       if (line.medianMs! > SLOW_MS && round >= 2) continue;
       const cpu = process.cpuUsage();
       const start = performance.now();
-      await prepared.run();
-      const wall = performance.now() - start;
+      for (let i = 0; i < repeats; i++) await prepared.run();
+      const wall = (performance.now() - start) / repeats;
       const { user, system } = process.cpuUsage(cpu);
       walls.push(wall);
-      rates.push(flops(one) / 1e9 / (software ? (user + system) / 1e6 : wall / 1e3));
+      rates.push(flops(one) / 1e9 / (software ? (user + system) / 1e6 / repeats : wall / 1e3));
     }
   for (const { prepared, line, rates, walls } of contenders) {
     const sorted = [...rates].sort((a, b) => a - b);
@@ -115,7 +118,7 @@ async function measure(one: BenchCase, runners: Runner[], rounds: number, softwa
   // A ratio of each round, then the median: load that comes and goes is in both sides of it.
   const [first, ...peers] = contenders;
   const best = peers.sort((a, b) => b.line.median! - a.line.median!)[0];
-  const ratio = first && best && first.line.runner === runners[0]!.name ? middle(best.rates.map((rate, i) => first.rates[i]! / rate)) : undefined;
+  const ratio = first && best && first.line.runner === runners[0]!.name ? middle(best.rates.slice(0, first.rates.length).map((rate, i) => first.rates[i]! / rate)) : undefined;
   return { lines, ratio };
 }
 

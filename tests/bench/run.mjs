@@ -1,7 +1,9 @@
 // npm run bench: our kernels against jax-js and tfjs-webgpu, in Node on Dawn, on the adapter at hand.
-//   --rows 64,512   rows of activations          --rounds 5      timed rounds
-//   --filter fwd    cases whose name contains it --peers jax-js,tfjs   (or: none)
-//   --json PATH     where the figures go (default: node_modules/.cache/tributary/bench.json)
+//   --rows 64,512      rows of activations (512 against tfjs takes long on a software adapter)
+//   --rounds 5         timed rounds, libraries in turn
+//   --filter forward   only cases whose name contains this
+//   --peers jax-js,tfjs   or none
+//   --json PATH        where the figures go (default: node_modules/.cache/tributary/bench.json)
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { cache, ensurePackages, root } from "../../src/cli/setup.mjs";
