@@ -28,54 +28,7 @@ export interface TensorStats extends TensorFacts {
   experts: ExpertTensorStats[];
 }
 
-// The rows below are those of engine/api, which sits further down the import order.
-
-export interface LayerRow {
-  layer: number;
-  alpha: number | undefined;
-  gateAlpha: number | undefined;
-  fisher: number | undefined;
-  delta2: number | undefined;
-  s: number | undefined;
-  kept: number | undefined;
-  delta2ShareKept: number | undefined;
-}
-
-export interface TensorRow {
-  name: string;
-  role: string;
-  layer: number | undefined;
-  elements: number;
-  fisherMean: number | undefined;
-  delta2Mean: number | undefined;
-  threshold: number | undefined;
-  /** Fraction of entries kept, 0..1. */
-  kept: number | undefined;
-  delta2ShareKept: number | undefined;
-  /** The coefficient applied: gate factor, scale and policy outside the blocks included. */
-  alpha: number | undefined;
-  rho: number | undefined;
-  calibrated: boolean;
-}
-
-export interface ExpertShape {
-  name: string;
-  layers: LayerRow[];
-  tensors: TensorRow[];
-  outsideAlpha: number | undefined;
-  reachable: [number, number] | undefined;
-  theta: number | undefined;
-  median: number | undefined;
-}
-
-export interface Shape {
-  experts: ExpertShape[];
-  sentence: string;
-  calibration: { mode: string; tested: number; moved: number };
-  complete: boolean;
-  needsPass: boolean;
-  warnings: string[];
-}
+export type { ExpertShape, LayerRow, Shape, TensorRow } from "../core/shape";
 
 export interface ShapeInfo {
   /** Whether a measuring pass for these options has finished, or one is still needed. */
