@@ -166,6 +166,17 @@ export interface VerifyCheck {
   verdict: "pass" | "fail" | "skipped";
 }
 
+/**
+ * How long one stage of a job was busy, and the bytes that went through it. Stages run side by side, so their sum may
+ * exceed the time of the whole. `waitMs` is the time the stage before stood still because this one had all it could hold.
+ */
+export interface StageTime {
+  stage: "read" | "upload" | "compute" | "readback" | "hash" | "write";
+  busyMs: number;
+  bytes: number;
+  waitMs?: number;
+}
+
 export interface ExportReport {
   name: string;
   files: (ExportFile & { sha256: string })[];
@@ -174,6 +185,8 @@ export interface ExportReport {
   checks: VerifyCheck[];
   tiles: { compared: number; equal: number };
   recipeHash: string;
+  /** Stages of merging and writing; the small files and the verification are not in them. */
+  stages?: StageTime[];
   /** For `stage` and `zip`: what `stagedFile` can be asked for. */
   staged?: { id: string; paths: string[] };
 }
