@@ -9,7 +9,9 @@ import type { ErrorDetails } from "../core/errors";
 import type { ParamSpecs } from "../core/params";
 import type { Shape } from "../core/shape";
 import type { Recipe, Reconciliation } from "../core/recipe";
+import type { PhaseTimes, StageTime } from "../core/stages";
 
+export type { PhaseTimes, Stage, StageTime } from "../core/stages";
 export type { CheckOption, CheckRow, Finding, ModelFacts, Preflight, Severity } from "../core/check";
 
 export interface GpuInfo {
@@ -85,6 +87,8 @@ export interface MeasureReport {
   tokens: number;
   elapsedMs: number;
   timings: Record<string, number>;
+  /** What the time of each phase went to. */
+  phases?: PhaseTimes[];
   adapter: string;
   warnings: string[];
 }
@@ -166,17 +170,6 @@ export interface VerifyCheck {
   verdict: "pass" | "fail" | "skipped";
 }
 
-/**
- * How long one stage of a job was busy, and the bytes that went through it. Stages run side by side, so their sum may
- * exceed the time of the whole. `waitMs` is the time the stage before stood still because this one had all it could hold.
- */
-export interface StageTime {
-  stage: "read" | "upload" | "compute" | "readback" | "hash" | "write";
-  busyMs: number;
-  bytes: number;
-  waitMs?: number;
-}
-
 export interface ExportReport {
   name: string;
   files: (ExportFile & { sha256: string })[];
@@ -187,6 +180,8 @@ export interface ExportReport {
   recipeHash: string;
   /** Stages of merging and writing; the small files and the verification are not in them. */
   stages?: StageTime[];
+  /** What the time of each phase went to, the pass that came before it left out. */
+  phases?: PhaseTimes[];
   /** For `stage` and `zip`: what `stagedFile` can be asked for. */
   staged?: { id: string; paths: string[] };
 }
@@ -226,6 +221,9 @@ export interface EngineApi {
   fisherFile(recipe: Recipe): Promise<File | undefined>;
 
   cancel(jobId: string): Promise<void>;
+  /** The job ends the piece in work, within two seconds, and waits with all it holds until `resume` or `cancel`. */
+  pause(jobId: string): Promise<void>;
+  resume(jobId: string): Promise<void>;
 }
 
 /** How an error crosses the worker boundary. */
