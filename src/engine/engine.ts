@@ -1,5 +1,6 @@
 import { StudioError, throwIfCancelled, toStudioError } from "../core/errors";
 import type { OutputFolder } from "../core/files";
+import { jobClock, pausable, pausableOutput } from "../core/pause";
 import { ProgressMeter } from "../core/progress";
 import type { Recipe } from "../core/recipe";
 import { Scratch } from "../core/scratch";
@@ -91,7 +92,8 @@ export function createEngine(env: EngineEnv): EngineApi {
 
   const runPass = async (context: RecipeContext, key: string, jobId: string, signal: AbortSignal, onProgress: Parameters<EngineApi["measure"]>[2], onPartial: (shape: Shape) => void): Promise<StoredPass> => {
     const fisher = context.method.needs.fisher;
-    const started = performance.now();
+    const clock = jobClock(signal);
+    const started = clock();
     const stats: TensorStats[] = [];
     const byteCount = (c: Checkpoint, name: string): number => {
       const info = c.tensors.get(name)!;
@@ -103,12 +105,12 @@ export function createEngine(env: EngineEnv): EngineApi {
     const phases = fisher
       ? [{ id: "tokens", label: context.recipe.tokens ? "Take the given tokens" : `Draw ${String(context.params.N)} × ${String(context.params.len)} random tokens, seed ${String(context.params.seed)}` }, { id: "forward", label: "Forward, keeping each block’s input" }, { id: "backward", label: "Backward: square gradients, threshold, mask" }, { id: "scores", label: "Scores and α" }]
       : [{ id: "changes", label: "Read every change" }, { id: "scores", label: "Sums per layer" }];
-    const meter = new ProgressMeter(jobId, "measure", phases, work, onProgress);
+    const meter = new ProgressMeter(jobId, "measure", phases, work, onProgress, { signal });
     const count = (bytes: number): void => {
       meter.bytesDone += bytes;
       if (!fisher) meter.emit(meter.bytesDone);
     };
-    const measured = { ...context, base: counted(resources.timed(context.base), count), experts: context.experts.map((e) => counted(resources.timed(e), count)) };
+    const measured = { ...context, base: counted(pausable(resources.timed(context.base), signal), count), experts: context.experts.map((e) => counted(pausable(resources.timed(e), signal), count)) };
     const timings: Record<string, number> = {};
     let lastPartial = 0;
     const run = {
@@ -131,14 +133,14 @@ export function createEngine(env: EngineEnv): EngineApi {
       throwIfCancelled(signal);
       await passes.begin(key);
       const result = fisher
-        ? await resources.onGpu(gpu!, () => runFisherPass(gpu!, measured, { ...run, memory, ...(kept ? { onFisher: kept.onFisher } : {}) }))
+        ? await resources.onGpu(gpu!, clock, () => runFisherPass(gpu!, measured, { ...run, memory, ...(kept ? { onFisher: kept.onFisher } : {}) }))
         : (await runChangePass(measured, { ...run, memory }), { losses: [], tokens: 0, warnings: [] });
       if (memory.panelBytes < MAX_BINDING_BYTES) result.warnings.push(...notes);
       meter.finish();
       throwIfCancelled(signal);
       // Closing is what makes the file appear, so it comes when nothing else can fail but the last write.
       await kept?.file.close();
-      const elapsedMs = performance.now() - started;
+      const elapsedMs = clock() - started;
       timings.total = elapsedMs;
       const report: MeasureReport = { key, losses: result.losses, tokens: result.tokens, elapsedMs, timings, adapter: gpu?.facts.name ?? "CPU", warnings: result.warnings };
       const pass = { key, stats, report };
@@ -237,7 +239,7 @@ export function createEngine(env: EngineEnv): EngineApi {
         try {
           const { memory } = await resources.plan(context, gpu?.facts ?? noAdapter(""), "none");
           if (gpu) gpu.budgetBytes = resources.budgets.gpuBytes;
-          const report = await exportFiles({ gpu, adapter: gpu?.facts.name ?? "CPU", context: { ...context, base: resources.timed(context.base), experts: context.experts.map((e) => resources.timed(e)) }, shape, measured, output: resources.timedOutput(output), signal, jobId, onProgress, sliceElements: memory.sliceElements });
+          const report = await exportFiles({ gpu, adapter: gpu?.facts.name ?? "CPU", context: { ...context, base: pausable(resources.timed(context.base), signal), experts: context.experts.map((e) => pausable(resources.timed(e), signal)) }, shape, measured, output: pausableOutput(resources.timedOutput(output), signal), signal, jobId, onProgress, sliceElements: memory.sliceElements });
           if (output.stagedFile) {
             const id = crypto.randomUUID();
             stages.set(id, output);
@@ -268,5 +270,7 @@ export function createEngine(env: EngineEnv): EngineApi {
     },
 
     cancel: async (jobId) => jobs.cancel(jobId),
+    pause: async (jobId) => jobs.pause(jobId),
+    resume: async (jobId) => jobs.resume(jobId),
   };
 }

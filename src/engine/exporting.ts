@@ -1,6 +1,7 @@
 import { createSHA256 } from "hash-wasm";
 import { throwIfCancelled } from "../core/errors";
 import type { OutputFolder } from "../core/files";
+import { jobClock } from "../core/pause";
 import { ProgressMeter, type OnProgress, type StripCell } from "../core/progress";
 import type { Recipe } from "../core/recipe";
 import type { Gpu } from "../gpu/gpu";
@@ -73,13 +74,14 @@ export interface ExportRun {
 export async function exportFiles(run: ExportRun): Promise<ExportReport> {
   const { context, output, signal } = run;
   const { plan, recipe } = context;
-  const started = performance.now();
+  const clock = jobClock(signal);
+  const started = clock();
   const shardBytes = plan.shards.reduce((sum, s) => sum + s.bytes, 0);
   const meter = new ProgressMeter(run.jobId, "export", [
     { id: "write", label: "Merge and write" },
     { id: "small", label: "Config, tokenizer, recipe" },
     { id: "verify", label: "Read back and verify" },
-  ], 3 * shardBytes, run.onProgress);
+  ], 3 * shardBytes, run.onProgress, { signal });
   const cells: StripCell[] = plan.shards.map(() => "empty");
   meter.strips = [{ label: "shards", cells }];
   meter.bytesTotal = shardBytes;
@@ -126,7 +128,7 @@ export async function exportFiles(run: ExportRun): Promise<ExportReport> {
       name: recipe.output.name,
       files: written.map((f) => ({ ...f, from: from.get(f.path) ?? "" })),
       totalBytes: written.reduce((sum, f) => sum + f.bytes, 0),
-      elapsedMs: performance.now() - started,
+      elapsedMs: clock() - started,
       checks, tiles, recipeHash: hash,
     };
   } catch (error) {

@@ -1,13 +1,14 @@
 import { cancelled, StudioError, toStudioError } from "../core/errors";
+import { addGate, type Gate } from "../core/pause";
 
 /** Running jobs by id. One job of each id at a time; cancelling fires its signal, and the job rejects with "cancelled". */
 export class Jobs {
-  private readonly running = new Map<string, AbortController>();
+  private readonly running = new Map<string, { controller: AbortController; gate: Gate }>();
 
   async run<T>(jobId: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.running.has(jobId)) throw new StudioError("busy", `The job "${jobId}" is already running. Wait for it or cancel it.`, { title: "Already running" });
     const controller = new AbortController();
-    this.running.set(jobId, controller);
+    this.running.set(jobId, { controller, gate: addGate(controller.signal) });
     try {
       return await work(controller.signal);
     } catch (error) {
@@ -20,6 +21,15 @@ export class Jobs {
   }
 
   cancel(jobId: string): void {
-    this.running.get(jobId)?.abort(cancelled());
+    this.running.get(jobId)?.controller.abort(cancelled());
+  }
+
+  /** The job goes on with the piece in work and takes no new one; what it holds stays. */
+  pause(jobId: string): void {
+    this.running.get(jobId)?.gate.pause();
+  }
+
+  resume(jobId: string): void {
+    this.running.get(jobId)?.gate.resume();
   }
 }

@@ -98,13 +98,13 @@ export class Resources {
     };
   }
 
-  /** Runs GPU work under the GPU budget, and learns how fast the whole of it went. */
-  async onGpu<T>(gpu: Gpu, run: () => Promise<T>): Promise<T> {
+  /** Runs GPU work under the GPU budget, and learns how fast the whole of it went by the job's clock. */
+  async onGpu<T>(gpu: Gpu, now: () => number, run: () => Promise<T>): Promise<T> {
     gpu.budgetBytes = this.current.gpuBytes;
     const before = gpu.flops;
-    const started = performance.now();
+    const started = now();
     const result = await run();
-    if (gpu.flops > before) this.work.add(gpu.flops - before, (performance.now() - started) / 1000);
+    if (gpu.flops > before) this.work.add(gpu.flops - before, (now() - started) / 1000);
     return result;
   }
 }

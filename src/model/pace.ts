@@ -1,4 +1,5 @@
 import { throwIfCancelled } from "../core/errors";
+import { whileRunning } from "../core/pause";
 import type { Gpu } from "../gpu/gpu";
 
 /** How many submits' worth of work may be queued before the CPU waits: about a second on a software adapter, less on hardware. */
@@ -6,7 +7,7 @@ const SUBMITS_AHEAD = 8;
 
 /**
  * Keeps the CPU from running far ahead of the GPU, so that memory stays bounded and a cancel is answered soon:
- * between waits the signal is looked at, and during a wait an abort ends the wait at once.
+ * between waits the signal is looked at, and during a wait an abort ends the wait at once. A pause is kept here too.
  */
 export class Pace {
   private owed = 0;
@@ -18,7 +19,7 @@ export class Pace {
 
   /** To be called after encoding work of this cost (see Kernel.cost). Throws "cancelled". */
   async after(cost: number): Promise<void> {
-    throwIfCancelled(this.signal);
+    await whileRunning(this.signal);
     this.owed += cost;
     if (this.owed >= SUBMITS_AHEAD * this.gpu.submitCost) await this.wait();
   }
@@ -27,6 +28,7 @@ export class Pace {
   async wait(): Promise<void> {
     this.owed = 0;
     await orCancelled(this.gpu.sync(), this.signal);
+    await whileRunning(this.signal);
   }
 }
 

@@ -26,6 +26,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
   const models = new Map((options.models ?? []).map((model) => [model.id, model]));
   const measuredKeys = new Set<string>();
   const cancelledJobs = new Set<string>();
+  const pausedJobs = new Set<string>();
   const calls: string[] = [];
   let kept = false;
   let budgets: Budgets = { gpuBytes: 2 ** 31, hostBytes: 2 ** 29 };
@@ -45,6 +46,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
   };
   const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
+  const waits = (jobId: string, kind: Progress["kind"], fraction: number): boolean => pausedJobs.has(jobId) || (options.hold?.[kind] !== undefined && fraction >= options.hold[kind]);
   /** Walks a job from 0 to 1, telling `at(fraction)` each step; holds and cancels as asked. */
   const walk = async (jobId: string, kind: Progress["kind"], at: (fraction: number) => void): Promise<void> => {
     const steps = options.steps ?? 8;
@@ -54,8 +56,9 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
       do {
         await turn();
         if (cancelledJobs.has(jobId)) throw cancelled();
-        if (options.hold?.[kind] !== undefined && fraction >= options.hold[kind]) await new Promise((resolve) => setTimeout(resolve, 20));
-      } while (options.hold?.[kind] !== undefined && fraction >= options.hold[kind]);
+        if (waits(jobId, kind, fraction)) await new Promise((resolve) => setTimeout(resolve, 20));
+        at(fraction);
+      } while (waits(jobId, kind, fraction));
     }
   };
 
@@ -69,7 +72,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     return Array.from({ length: n }, (_, i) => (i < full - 1 ? "full" : i === full - 1 ? (fraction >= 1 ? "full" : "half") : i === full ? "now" : "empty"));
   };
   const progress = (jobId: string, kind: Progress["kind"], fraction: number, rest: Partial<Progress>): Progress => ({
-    jobId, kind, fraction, phases: [], elapsedMs: 15_000 * fraction, ...(fraction > 0.1 && fraction < 1 ? { secondsLeft: [5, 8] as [number, number], bytesPerSecond: 231_000_000 } : {}), ...rest,
+    jobId, kind, fraction, ...(pausedJobs.has(jobId) ? { paused: true } : {}), phases: [], elapsedMs: 15_000 * fraction, ...(fraction > 0.1 && fraction < 1 ? { secondsLeft: [5, 8] as [number, number], bytesPerSecond: 231_000_000 } : {}), ...rest,
   });
 
   const engine: FakeEngine = {
@@ -131,6 +134,8 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     discardStage: async () => note("discardStage"),
     fisherFile: async () => (note("fisherFile"), undefined),
     cancel: async (jobId) => (note("cancel"), void cancelledJobs.add(jobId)),
+    pause: async (jobId) => (note("pause"), void pausedJobs.add(jobId)),
+    resume: async (jobId) => (note("resume"), void pausedJobs.delete(jobId)),
   };
   return engine;
 }
