@@ -1,7 +1,7 @@
 import { createXXHash128, xxhash128 } from "hash-wasm";
-import { throwIfCancelled } from "../core/errors";
 import type { FileSource } from "../core/files";
 import { byPath, isWeightFile } from "../core/modelFiles";
+import { whileRunning } from "../core/pause";
 
 /** Weight files are cut at multiples of this, for storage and for hashing, headers included. */
 export const CHUNK_BYTES = 64 * 1024 * 1024;
@@ -49,7 +49,7 @@ export async function hashWeights(
     for (let begin = 0; begin < file.size; begin += chunkBytes) {
       const end = Math.min(file.size, begin + chunkBytes);
       for (let at = begin; at < end; at += buffer.length) {
-        throwIfCancelled(signal);
+        await whileRunning(signal);
         const piece = await file.read(at, Math.min(buffer.length, end - at), buffer);
         digest.update(piece);
         onBytes?.(piece.length);
