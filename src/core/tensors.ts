@@ -31,6 +31,20 @@ export interface TensorSource {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** Bytes [offset, offset + length) of one tensor, as stored. */
   read(name: string, offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
+  /** The same bytes where they lie already, for who can give them back: no copy. */
+  lease?(name: string, offset: number, length: number): Promise<Lease>;
+}
+
+/** Bytes in a buffer of somebody else: valid until `done`, which is called once, when nobody looks at them any more. */
+export interface Lease {
+  bytes: Uint8Array;
+  done(): void;
+}
+
+/** A lease of any source: of one that has none to give, bytes in a new array, or in the one that `room` makes. */
+export async function leaseOf(source: TensorSource, name: string, offset: number, length: number, room?: (bytes: number) => Uint8Array): Promise<Lease> {
+  if (source.lease) return source.lease(name, offset, length);
+  return { bytes: await source.read(name, offset, length, room?.(length)), done: () => undefined };
 }
 
 /** A model folder: its tensors and the small files beside them. */
