@@ -62,13 +62,23 @@ export function cutWithoutRank(rule: KeepRule): Cut {
   return rule.kind === "exact" ? { threshold: Infinity, equal: 0 } : { threshold: 0, equal: Infinity };
 }
 
+/** A selection under way, as plain data: what RankSelect.from continues. */
+export interface RankState {
+  counts: Uint32Array;
+  low: Uint32Array;
+  high: number;
+  position: number;
+  found: number;
+  equalCount: number;
+}
+
 /**
  * An order statistic of keys that arrive in parts, and that must arrive twice: 16 high bits first, then the low ones.
  * Keys are non-negative floats, whose bits order as their values.
  *   for (const part of parts) select.add(part); select.next(); for (const part of parts) select.add(part); select.next();
  */
 export class RankSelect {
-  private readonly counts = new Uint32Array(32768);
+  private counts = new Uint32Array(32768);
   private low = new Uint32Array(0);
   private high = -1;
   /** Position of the wanted key within the keys that share its bits so far. */
@@ -79,6 +89,16 @@ export class RankSelect {
   /** `rank` counts from the smallest key, from 0. */
   constructor(rank: number) {
     this.position = rank;
+  }
+
+  static from({ counts, low, ...rest }: RankState): RankSelect {
+    return Object.assign(new RankSelect(rest.position), rest, { counts: counts.slice(), low: low.slice() });
+  }
+
+  /** A copy of what was counted so far. */
+  save(): RankState {
+    const { counts, low, high, position, found, equalCount } = this;
+    return { counts: counts.slice(), low: low.slice(), high, position, found, equalCount };
   }
 
   add(keys: Float32Array): void {

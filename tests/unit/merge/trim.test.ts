@@ -113,6 +113,26 @@ test("RankSelect finds the largest finite float and zero", () => {
   expect(new RankSelect(0).next()).toBe(true);
 });
 
+test("a selection that was saved at any point goes on to the same answer", () => {
+  const parts = [Float32Array.from([5, 1, 4]), Float32Array.from([1, 9, 1.0001])];
+  for (let stop = 0; stop <= 6; stop++) {
+    let select = new RankSelect(2);
+    let step = 0;
+    const maybeRestart = () => {
+      if (step++ === stop) select = RankSelect.from(structuredClone(select.save()));
+    };
+    for (let more = true; more; ) {
+      for (const part of parts) {
+        maybeRestart();
+        select.add(part);
+      }
+      maybeRestart();
+      more = select.next();
+    }
+    expect([select.threshold, select.equals], `saved before step ${stop}`).toEqual([Math.fround(1.0001), { count: 1, fromRank: 1 }]);
+  }
+});
+
 test("popcount and appendBits", () => {
   expect(popcount(Uint32Array.from([0xffffffff, 0, 0x80000001]))).toBe(34);
   fc.assert(
