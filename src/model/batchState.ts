@@ -11,8 +11,8 @@ export class BatchState implements BlockBatch {
   readonly gradient: GradientBatch;
   /** Current hidden states [rows, C]. */
   x!: GPUBuffer;
-  /** Block inputs kept for the backward pass, the last block's on top: on the GPU, or in host memory. */
-  readonly inputs: (GPUBuffer | Float32Array)[] = [];
+  /** Input of each block kept for the backward pass: on the GPU, in host memory, or absent where only a journal has it. */
+  readonly inputs: (GPUBuffer | Float32Array | undefined)[] = [];
   /** Output of the final norm [rows, C], and its rstd [rows]. */
   normed!: GPUBuffer;
   rstd!: GPUBuffer;

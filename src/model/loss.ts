@@ -69,6 +69,19 @@ export class LossSweep {
     return losses;
   }
 
+  /** Labels as u32 and the state of a batch as bits, for `restore` in a later run. */
+  async save(state: BatchState): Promise<{ labels: Float32Array; loss: Float32Array }> {
+    const { gpu } = this.scope;
+    const { targets, state: loss } = this.rows.get(state)!;
+    return { labels: await gpu.readFloats(targets, state.rows), loss: await gpu.readFloats(loss, lossStateBytes(state.rows) / 4) };
+  }
+
+  /** In place of `losses`: what `save` gave, of every batch. */
+  restore(state: BatchState, { labels, loss }: { labels: Float32Array; loss: Float32Array }, weights: number[][] | undefined): void {
+    this.weights = weights;
+    this.rows.set(state, { targets: this.scope.upload(labels, "targets"), state: this.scope.upload(loss, "loss state") });
+  }
+
   /** One more sweep: `visit` finds d loss / d logits in place of the logits. */
   async gradients(batches: readonly BatchState[], scale: number, visit: (state: BatchState, at: LogitsPanel, index: number) => Promise<void>): Promise<void> {
     const weights = new Map(batches.map((state) => [state, this.scope.upload(rowWeights(state.batch, this.weights, scale), "row weights")]));
