@@ -1,6 +1,11 @@
 import { StudioError } from "../core/errors";
 import { adapterFacts, type AdapterFacts } from "./info";
 import { foldWorkgroups, type Kernel } from "./kernel";
+import { GpuMemory } from "./memory";
+import { Pipelines } from "./pipelines";
+import { SubmitBudget } from "./submitBudget";
+
+export { MAX_BINDING_BYTES, sizeClass } from "./memory";
 
 /** A whole buffer or a 256-byte-aligned part of one. */
 export interface Slice {
@@ -10,54 +15,44 @@ export interface Slice {
 }
 export type Binding = GPUBuffer | Slice;
 
-/** No binding is ever larger, whatever the adapter would allow (PERFORMANCE 0.7). */
-export const MAX_BINDING_BYTES = 128 * 1024 * 1024;
-
 const UNIFORM_SLOT = 256;
 const UNIFORM_SLOTS = 512;
-const STORAGE = 0x80 | 0x08 | 0x04; // STORAGE | COPY_DST | COPY_SRC
 
-interface Compiled {
-  pipeline: GPUComputePipeline;
-  layout: GPUBindGroupLayout;
-}
+/** First guess of cost per millisecond; see SubmitBudget. A software adapter does about 2 GFLOP/s, any GPU more than 500. */
+const SOFTWARE_SPEED = 2e6;
+const HARDWARE_SPEED = 5e8;
 
 /**
- * A device with what every kernel call needs: pipelines by name and constants, a pool of storage buffers, one uniform
- * ring, batching into short submits, readback. The device is asked for with default limits only, so that what runs
- * here runs everywhere.
+ * A device with what every kernel call needs: pipelines by name and constants, a pool of buffers, one uniform ring,
+ * batching into short submits, readback. The device is asked for with default limits only, so that what runs here runs
+ * everywhere.
  */
-export class Gpu {
-  private readonly pipelines = new Map<string, Compiled>();
-  private readonly free = new Map<number, GPUBuffer[]>();
-  private readonly staging = new Map<number, GPUBuffer[]>();
+export class Gpu extends GpuMemory {
+  /** How work is cut; changing it changes no result. */
+  readonly submits: SubmitBudget;
+  private readonly pipelines: Pipelines;
   private readonly uniforms: GPUBuffer;
   private readonly uniformBytes = new Uint8Array(UNIFORM_SLOT * UNIFORM_SLOTS);
   private usedSlots = 0;
   private encoder: GPUCommandEncoder | undefined;
   private pass: GPUComputePassEncoder | undefined;
   private pendingCost = 0;
-  private fault: StudioError | undefined;
-  private scopes: Promise<void>[] = [];
-  /** Bytes of buffers now allocated (in use or pooled), and their peak. */
-  allocatedBytes = 0;
-  peakBytes = 0;
-  /** Bytes of buffers that somebody holds, and their peak: what no eviction can give back. */
-  liveBytes = 0;
-  peakLiveBytes = 0;
+  private lastDone = 0;
+  /** How many callers wait for the GPU, and since when the first of them. */
+  private waiting = 0;
+  private waitingSince = 0;
   /** Dispatches encoded so far, and floating-point operations of the nn kernels among them. */
   dispatches = 0;
   flops = 0;
-  /** Above this, buffers that nobody holds are destroyed before another is made; what is held is never refused for it. */
-  budgetBytes = Infinity;
 
   protected constructor(
-    readonly device: GPUDevice,
+    device: GPUDevice,
     readonly facts: AdapterFacts,
-    /** Cost (see Kernel.cost) of one submit: about 50 to 100 ms by estimate. */
-    public submitCost: number,
   ) {
-    this.uniforms = device.createBuffer({ size: this.uniformBytes.byteLength, usage: 0x40 | 0x08 });
+    super(device);
+    this.submits = new SubmitBudget(facts.state === "software" ? SOFTWARE_SPEED : HARDWARE_SPEED);
+    this.pipelines = new Pipelines(device);
+    this.uniforms = this.createUniforms(this.uniformBytes.byteLength);
     device.addEventListener("uncapturederror", (event) => {
       const error = (event as GPUUncapturedErrorEvent).error;
       this.fault ??= new StudioError("gpu-limit", `The GPU refused a command: ${error.message}`, { title: "The GPU refused a command", found: error.message });
@@ -88,78 +83,19 @@ export class Gpu {
       maxStorageBuffersPerShaderStage: l.maxStorageBuffersPerShaderStage,
       maxComputeInvocationsPerWorkgroup: l.maxComputeInvocationsPerWorkgroup,
     };
-    return new this(device, facts, facts.state === "software" ? 2e8 : 5e10);
+    return new this(device, facts);
   }
 
   get software(): boolean {
     return this.facts.state === "software";
   }
 
-  /** A storage buffer of at least `bytes` bytes, from the pool when one of that size class is free. Contents are undefined. */
-  alloc(bytes: number, label = "storage"): GPUBuffer {
-    if (bytes > MAX_BINDING_BYTES)
-      throw new StudioError("gpu-limit", `A GPU buffer "${label}" of ${bytes} bytes was asked for; the limit is ${MAX_BINDING_BYTES}. This is a fault of the planner, not of the model.`);
-    const size = sizeClass(bytes);
-    this.hold(size);
-    const pooled = this.free.get(size)?.pop();
-    if (pooled) return pooled;
-    this.makeRoom(size);
-    this.device.pushErrorScope("out-of-memory");
-    const buffer = this.device.createBuffer({ size, usage: STORAGE, label });
-    this.grow(size);
-    this.scopes.push(
-      this.device.popErrorScope().then((error) => {
-        if (error) this.fault ??= new StudioError("gpu-limit", `The GPU has no room for ${size} more bytes; ${this.allocatedBytes - size} are in use. Close other programs that use the GPU, or take fewer or shorter random inputs.`, { title: "Out of GPU memory", found: error.message });
-      }),
-    );
-    return buffer;
+  /** Cost of one submit; setting it ends all adapting. */
+  get submitCost(): number {
+    return this.submits.submitCost;
   }
-
-  /** Gives a buffer back to the pool. Commands already encoded may still use it: later commands run after them. */
-  release(...buffers: (GPUBuffer | undefined)[]): void {
-    for (const buffer of buffers) {
-      if (!buffer) continue;
-      this.liveBytes -= buffer.size;
-      const list = this.free.get(buffer.size);
-      if (list) list.push(buffer);
-      else this.free.set(buffer.size, [buffer]);
-    }
-  }
-
-  /** Destroys pooled buffers that nobody holds. */
-  trim(): void {
-    this.evict(0);
-  }
-
-  /** Whether `bytes` more can be held without going over the budget. */
-  hasRoom(bytes: number): boolean {
-    return this.liveBytes + sizeClass(bytes) <= this.budgetBytes;
-  }
-
-  private hold(size: number): void {
-    this.liveBytes += size;
-    this.peakLiveBytes = Math.max(this.peakLiveBytes, this.liveBytes);
-  }
-
-  private grow(size: number): void {
-    this.allocatedBytes += size;
-    this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);
-  }
-
-  private makeRoom(size: number): void {
-    if (this.allocatedBytes + size > this.budgetBytes) this.evict(this.budgetBytes - size);
-  }
-
-  /** Destroys pooled buffers, largest first, until at most `target` bytes are allocated. Submitted work still finishes on them. */
-  private evict(target: number): void {
-    this.flush();
-    const sizes = [...new Set([...this.free.keys(), ...this.staging.keys()])].sort((a, b) => b - a);
-    for (const size of sizes)
-      for (const pool of [this.free, this.staging])
-        for (let list = pool.get(size); list && list.length > 0 && this.allocatedBytes > target; ) {
-          list.pop()!.destroy();
-          this.allocatedBytes -= size;
-        }
+  set submitCost(cost: number) {
+    this.submits.fix(cost);
   }
 
   /** Allocates and fills a buffer. The byte length is padded with zeros to a multiple of 4. */
@@ -201,7 +137,7 @@ export class Gpu {
     if (total === 0) return;
     const cost = kernel.cost(values);
     if (kernel.name.startsWith("nn/")) this.flops += cost;
-    const parts = kernel.splittable ? Math.max(1, Math.min(total, Math.ceil(cost / this.submitCost))) : 1;
+    const parts = kernel.splittable ? this.submits.parts(cost, total) : 1;
     const perPart = Math.ceil(total / parts);
     for (let start = 0; start < total; start += perPart) {
       if (this.pendingCost > 0 && this.pendingCost + cost / parts > this.submitCost) this.flush();
@@ -216,6 +152,7 @@ export class Gpu {
     this.endPass();
     if (this.usedSlots > 0) this.device.queue.writeBuffer(this.uniforms, 0, this.uniformBytes, 0, this.usedSlots * UNIFORM_SLOT);
     this.device.queue.submit([this.encoder.finish()]);
+    if (this.pendingCost > 0 && this.submits.adapts) this.watch(this.pendingCost);
     this.encoder = undefined;
     this.usedSlots = 0;
     this.pendingCost = 0;
@@ -224,34 +161,24 @@ export class Gpu {
   /** Waits for all submitted work; throws what went wrong on the way. */
   async sync(): Promise<void> {
     this.flush();
-    await this.device.queue.onSubmittedWorkDone();
+    await this.wait(this.device.queue.onSubmittedWorkDone());
     await this.check();
   }
 
   /** Bytes [offset, offset + bytes) of a buffer, copied to the CPU. */
   async read(buffer: GPUBuffer, bytes: number, offset = 0): Promise<Uint8Array> {
-    const size = sizeClass(Math.max(4, (bytes + 3) & ~3));
-    this.hold(size);
-    const pooled = this.staging.get(size)?.pop();
-    if (!pooled) this.makeRoom(size);
-    const target = pooled ?? this.device.createBuffer({ size, usage: 0x01 | 0x08, label: "readback" });
-    if (!pooled) this.grow(size);
+    const target = this.takeStaging(Math.max(4, (bytes + 3) & ~3));
     this.copy(buffer, offset, target, 0, bytes);
     this.flush();
     let out: Uint8Array;
     try {
-      out = await this.copyOut(target, bytes);
+      out = await this.wait(this.copyOut(target, bytes));
     } catch (cause) {
-      this.liveBytes -= size;
-      this.allocatedBytes -= size;
-      target.destroy();
+      this.giveStaging(target, false);
       await this.check();
       throw new StudioError("gpu-lost", "Reading back from the GPU failed. Run the pass again.", { title: "The GPU went away" }, { cause });
     }
-    this.liveBytes -= size;
-    const list = this.staging.get(size);
-    if (list) list.push(target);
-    else this.staging.set(size, [target]);
+    this.giveStaging(target, true);
     await this.check();
     return out;
   }
@@ -272,15 +199,26 @@ export class Gpu {
     this.device.destroy();
   }
 
-  private async check(): Promise<void> {
-    const scopes = this.scopes;
-    this.scopes = [];
-    await Promise.all(scopes);
-    if (this.fault) {
-      const fault = this.fault;
-      if (fault.code !== "gpu-lost") this.fault = undefined;
-      throw fault;
+  private async wait<T>(work: Promise<T>): Promise<T> {
+    if (this.waiting++ === 0) this.waitingSince = performance.now();
+    try {
+      return await work;
+    } finally {
+      this.waiting--;
     }
+  }
+
+  /** Tells the budget how long the submit just made takes, without waiting for it. */
+  private watch(cost: number): void {
+    const submitted = performance.now();
+    const done = (): void => {
+      const now = performance.now();
+      const start = Math.max(submitted, this.lastDone);
+      this.lastDone = now;
+      // Unless somebody waited for most of that time, the thread may have been busy and this call late.
+      if (this.waiting > 0 && now - Math.max(start, this.waitingSince) >= (now - start) / 2) this.submits.measured(cost, now - start);
+    };
+    this.device.queue.onSubmittedWorkDone().then(done, () => undefined);
   }
 
   private ensureEncoder(): GPUCommandEncoder {
@@ -295,7 +233,7 @@ export class Gpu {
   private dispatch(kernel: Kernel, buffers: Record<string, Binding>, params: Record<string, number>, constants: Record<string, number>, groups: number): void {
     if (this.usedSlots === UNIFORM_SLOTS) this.flush();
     this.dispatches++;
-    const { pipeline, layout } = this.compile(kernel, constants);
+    const { pipeline, layout } = this.pipelines.get(kernel, constants);
     const names = [...kernel.inputs, ...kernel.outputs];
     const entries: GPUBindGroupEntry[] = names.map((name, binding) => {
       const bound = buffers[name];
@@ -320,32 +258,4 @@ export class Gpu {
     pass.setBindGroup(0, this.device.createBindGroup({ layout, entries }));
     pass.dispatchWorkgroups(...foldWorkgroups(groups));
   }
-
-  private compile(kernel: Kernel, constants: Record<string, number>): Compiled {
-    const key = `${kernel.name}|${JSON.stringify(constants)}`;
-    const known = this.pipelines.get(key);
-    if (known) return known;
-    const entries: GPUBindGroupLayoutEntry[] = [
-      ...kernel.inputs.map((_, binding): GPUBindGroupLayoutEntry => ({ binding, visibility: 4, buffer: { type: "read-only-storage" } })),
-      ...kernel.outputs.map((_, i): GPUBindGroupLayoutEntry => ({ binding: kernel.inputs.length + i, visibility: 4, buffer: { type: "storage" } })),
-    ];
-    if (Object.keys(kernel.params).length > 0) entries.push({ binding: entries.length, visibility: 4, buffer: { type: "uniform" } });
-    const layout = this.device.createBindGroupLayout({ entries, label: kernel.name });
-    const module = this.device.createShaderModule({ code: kernel.code, label: kernel.name });
-    const pipeline = this.device.createComputePipeline({
-      label: kernel.name,
-      layout: this.device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-      compute: { module, entryPoint: "main", constants },
-    });
-    const compiled = { pipeline, layout };
-    this.pipelines.set(key, compiled);
-    return compiled;
-  }
-}
-
-/** Buffer sizes in steps of 1/8 of a power of two (at least 256 bytes), so that the pool finds them again. */
-export function sizeClass(bytes: number): number {
-  const min = Math.max(256, bytes);
-  const step = Math.max(256, 2 ** Math.floor(Math.log2(min)) / 8);
-  return Math.min(Math.ceil(min / step) * step, Math.max(MAX_BINDING_BYTES, bytes));
 }
