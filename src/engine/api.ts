@@ -32,15 +32,21 @@ export interface GpuInfo {
 /** One dropped folder, as the page hands it over. File objects cross to the worker by reference. */
 export interface IncomingFolder {
   name: string;
-  files: { path: string; file: File }[];
+  files: { path: string; file: File; handle?: FileSystemFileHandle }[];
+  /** The folder that holds the files, where the browser gave a handle for it: with it, or with one of each file, a link outlives a reload. */
+  directory?: FileSystemDirectoryHandle;
 }
 
 export interface StoredModel {
   id: string;
   name: string;
-  state: "ingesting" | "ready" | "evicted";
-  /** `copy`: chunks in IndexedDB. `session`: the user's files are read in place and forgotten on reload. */
-  backend: "copy" | "session";
+  /** `locked`: linked, and the browser has to be asked for the files again, or they are not as they were. */
+  state: "ingesting" | "ready" | "evicted" | "locked";
+  /**
+   * `copy`: chunks in IndexedDB. `link`: the user's files, by kept handles. `session`: the user's files, forgotten on
+   * reload. `opfs`: a finished result in the origin's own file system.
+   */
+  backend: "copy" | "link" | "session" | "opfs";
   createdAt: number;
   bytes: number;
   files: number;
@@ -163,6 +169,27 @@ export type ExportTarget =
   /** As `stage`, and packed into one zip beside the files. */
   | { kind: "zip"; name: string };
 
+/** What an export is, for the place it is written to. */
+export interface OutputJob {
+  /** Two exports with one key write the same bytes: one can go on where the other stopped. */
+  key: string;
+  recipe: Recipe;
+  /** Every file that will be written, and the bytes of all shards. */
+  paths: string[];
+  bytes: number;
+}
+
+/** An export that a closed tab, a crash or a full disk cut off. Asked for again, with the same recipe and target, it goes on. */
+export interface UnfinishedExport {
+  id: string;
+  recipe: Recipe;
+  target: ExportTarget;
+  /** Bytes of the shards that need not be written again. */
+  bytesDone: number;
+  bytesTotal: number;
+  startedAt: number;
+}
+
 export interface VerifyCheck {
   id: string;
   label: string;
@@ -178,6 +205,8 @@ export interface ExportReport {
   checks: VerifyCheck[];
   tiles: { compared: number; equal: number };
   recipeHash: string;
+  /** Bytes that an earlier try had written. */
+  keptBytes?: number;
   /** Stages of merging and writing; the small files and the verification are not in them. */
   stages?: StageTime[];
   /** What the time of each phase went to, the pass that came before it left out. */
@@ -193,9 +222,15 @@ export interface EngineApi {
   methods(): Promise<MethodInfo[]>;
 
   models(): Promise<StoredModel[]>;
-  /** Reads headers and config, validates everything, then copies. Resumes an unfinished copy of the same folder. */
-  ingest(jobId: string, folder: IncomingFolder, options: { backend: "copy" | "session"; sample?: boolean }, onProgress: OnProgress): Promise<StoredModel>;
-  /** Fetches the pair that ships with the page and ingests it. */
+  /**
+   * Reads headers and config, validates everything, then copies, or hashes in place. Resumes an unfinished copy of the same
+   * folder. `link` without handles in the folder becomes a session.
+   */
+  ingest(jobId: string, folder: IncomingFolder, options: { backend: "copy" | "link" | "session"; sample?: boolean }, onProgress: OnProgress): Promise<StoredModel>;
+  /** The handles of a linked model, to ask the browser with. */
+  linkedHandles(id: string): Promise<FileSystemHandle[]>;
+  /** Opens a linked model again; in a page, on a click, since the browser asks. Throws "permission", and "file-changed" with the file. */
+  reconnect(id: string): Promise<StoredModel>;
   deleteModel(id: string): Promise<void>;
   storage(): Promise<StorageInfo>;
   persist(): Promise<boolean>;
@@ -215,8 +250,14 @@ export interface EngineApi {
 
   planExport(recipe: Recipe): Promise<ExportPlan>;
   exportModel(jobId: string, recipe: Recipe, target: ExportTarget, onProgress: OnProgress): Promise<ExportReport>;
+  /** Exports that were cut off and can be continued by exportModel. */
+  unfinishedExports(): Promise<UnfinishedExport[]>;
+  /** Removes what such an export has written. */
+  discardUnfinished(id: string): Promise<void>;
   stagedFile(stageId: string, path: string): Promise<File>;
   discardStage(stageId: string): Promise<void>;
+  /** Makes a staged result a stored model where it lies, without a copy; the stage is not discarded any more. */
+  useAsInput(jobId: string, stageId: string, onProgress: OnProgress): Promise<StoredModel>;
   /** The element-wise Fisher of the last pass as a safetensors file, when the recipe asked to keep it. */
   fisherFile(recipe: Recipe): Promise<File | undefined>;
 

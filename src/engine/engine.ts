@@ -30,7 +30,7 @@ export interface EngineEnv {
   library: Library<ModelFacts>;
   /** Where finished passes are kept. */
   passes: KeyValue;
-  openOutput(target: ExportTarget): Promise<OutputFolder & { stagedFile?(path: string): Promise<File>; readonly archive?: string }>;
+  openOutput(target: ExportTarget): Promise<OutputFolder & { stagedFile?(path: string): Promise<File>; readonly archive?: string; readonly directory?: string }>;
   /** A file for the element-wise Fisher, when the recipe asks to keep it. */
   fisherFile?(key: string, size: number): Promise<RandomFile>;
   readFisherFile?(key: string): Promise<File | undefined>;
@@ -47,7 +47,7 @@ export function createEngine(env: EngineEnv): EngineApi {
   const jobs = new Jobs();
   const passes = new PassStore(env.passes);
   const resources = new Resources(env.budgets, { ingest: env.ingest ?? "copy", sliceElements: env.sliceElements });
-  const stages = new Map<string, Awaited<ReturnType<EngineEnv["openOutput"]>>>();
+  const stages = new Map<string, { output: Awaited<ReturnType<EngineEnv["openOutput"]>>; name: string; paths: string[]; adopted?: boolean }>();
   /** Passes in work by key: a second request for the same numbers waits for the first. */
   const inWork = new Map<string, Promise<unknown>>();
   let device: Promise<Gpu> | undefined;
@@ -183,6 +183,11 @@ export function createEngine(env: EngineEnv): EngineApi {
 
     models: () => env.library.list(),
     ingest: (jobId, folder, options, onProgress) => jobs.run(jobId, (signal) => env.library.ingest(jobId, folder, { ...options, signal, onProgress })),
+    linkedHandles: async (id) => (await env.library.handles?.(id)) ?? [],
+    async reconnect(id) {
+      if (!env.library.reconnect) throw new StudioError("bad-request", "Opening a linked model: models are not linked here.", { title: "Not linked" });
+      return env.library.reconnect(id);
+    },
     deleteModel: (id) => env.library.remove(id),
     storage: () => env.library.storage(),
     persist: () => env.library.persist(),
@@ -242,7 +247,7 @@ export function createEngine(env: EngineEnv): EngineApi {
           const report = await exportFiles({ gpu, adapter: gpu?.facts.name ?? "CPU", context: { ...context, base: pausable(resources.timed(context.base), signal), experts: context.experts.map((e) => pausable(resources.timed(e), signal)) }, shape, measured, output: pausableOutput(resources.timedOutput(output), signal), signal, jobId, onProgress, sliceElements: memory.sliceElements });
           if (output.stagedFile) {
             const id = crypto.randomUUID();
-            stages.set(id, output);
+            stages.set(id, { output, name: report.name, paths: report.files.map((f) => f.path) });
             report.staged = { id, paths: output.archive ? [output.archive] : report.files.map((f) => f.path) };
           }
           return report;
@@ -257,14 +262,25 @@ export function createEngine(env: EngineEnv): EngineApi {
       }),
 
     async stagedFile(stageId, path) {
-      const file = await stages.get(stageId)?.stagedFile?.(path);
+      const file = await stages.get(stageId)?.output.stagedFile?.(path);
       if (!file) throw new StudioError("bad-request", `Downloading ${path}: the staged files are gone. Save again.`, { title: "Not staged any more", where: path });
       return file;
     },
     async discardStage(stageId) {
-      await stages.get(stageId)?.discard();
+      const stage = stages.get(stageId);
       stages.delete(stageId);
+      // What has become a model is deleted with the model.
+      if (!stage?.adopted) await stage?.output.discard();
     },
+    useAsInput: (jobId, stageId, onProgress) =>
+      jobs.run(jobId, async (signal) => {
+        const stage = stages.get(stageId);
+        const directory = stage?.output.directory;
+        if (!stage || directory === undefined || !env.library.adopt) throw new StudioError("bad-request", "Using the result as an input: the staged files are gone. Save again.", { title: "Not staged any more", todo: "Save again, one download per file." });
+        const model = await env.library.adopt(jobId, { name: stage.name, directory, paths: stage.paths }, { signal, onProgress });
+        stage.adopted = true;
+        return model;
+      }),
     async fisherFile(recipe) {
       return env.readFisherFile?.(await keyOf(await open(recipe)));
     },

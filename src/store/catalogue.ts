@@ -1,11 +1,19 @@
+import type { LinkedHandles } from "./handles";
 import type { Databases, KeyValue } from "./keyValue";
+
+/**
+ * Where the bytes of a model are. `copy`: chunks in IndexedDB. `link`: the person's own files, by handles that are kept.
+ * `session`: the person's own files, forgotten on reload. `opfs`: a finished result in the origin's own file system.
+ */
+export type Backend = "copy" | "link" | "session" | "opfs";
 
 /** One model as the studio lists it. `Facts` is what the analysis says about it; this folder does not look inside. */
 export interface StoredRecord<Facts = unknown> {
   id: string;
   name: string;
-  state: "ingesting" | "ready" | "evicted";
-  backend: "copy" | "session";
+  /** `locked`: linked, and the browser has to be asked for the files again, or they are not as they were. */
+  state: "ingesting" | "ready" | "evicted" | "locked";
+  backend: Backend;
   createdAt: number;
   bytes: number;
   files: number;
@@ -22,6 +30,8 @@ export interface SourceEntry {
   path: string;
   size: number;
   lastModified: number;
+  /** XXH3-128 of the header of a weight file that is read in place; its equality is asked for when it is opened again. */
+  header?: string;
 }
 
 /** `model/<id>` in the catalogue. `v` is the schema; later versions only add fields. */
@@ -29,6 +39,10 @@ export interface CatalogueEntry<Facts> {
   v: 1;
   model: StoredRecord<Facts>;
   source: SourceEntry[];
+  /** Of a linked model. */
+  handles?: LinkedHandles;
+  /** Of a result that is used where it was written: its folder in the origin's own file system, "stages/<id>". */
+  directory?: string;
 }
 
 export interface ManifestFile extends SourceEntry {

@@ -19,17 +19,21 @@ export function fileChanged(path: string, details: ErrorDetails = {}, cause?: un
   );
 }
 
-export function storageFull(doing: string, needed: number, free: number | undefined, cause?: unknown): StudioError {
-  const found = free === undefined ? "the browser refused to store more" : `${formatBytes(free)} free`;
+/**
+ * A write refused for want of space: `needed` bytes more, `free` of them known to be granted. `kept` says what is stored
+ * already. A refusal while the quota would do means a full disk.
+ */
+export function storageFull(doing: string, needed: number, free: number | undefined, cause?: unknown, kept = "what is stored already is kept"): StudioError {
+  const found = free === undefined ? "the browser refused to store more" : free < needed ? `${formatBytes(free)} free` : `the disk is full, although ${formatBytes(free)} of the browser's quota are free`;
   return new StudioError(
     "storage-full",
-    `${doing}: ${formatBytes(needed)} needed, ${found}. Delete a stored model, or use the files in place without copying.`,
+    `${doing}: ${formatBytes(needed)} needed, ${found}. Delete a stored model, or link the files in place without copying; ${kept}.`,
     {
       title: "Not enough storage",
       where: doing,
       found,
       expected: `${formatBytes(needed)} free`,
-      todo: "Delete a stored model or free disk space, then drop the folder again: what is stored already is kept.",
+      todo: `Delete a stored model or free disk space, then try again: ${kept}. Or link the files in place, which needs no space.`,
       neededBytes: needed,
       ...(free === undefined ? {} : { freeBytes: free }),
     },
@@ -37,12 +41,24 @@ export function storageFull(doing: string, needed: number, free: number | undefi
   );
 }
 
-export function busyElsewhere(name: string): StudioError {
-  return new StudioError("busy", `"${name}" is being copied or deleted in another tab. Wait for it there, or close that tab.`, {
+/** Somebody else holds the model's lock: a job of this tab (`here`), or another tab. */
+export function modelBusy(name: string, here: boolean): StudioError {
+  if (here) return new StudioError("busy", `"${name}" is in use by a job of this tab. Wait for it or cancel it first.`, { title: "In use", where: name, todo: "Wait for the job, or cancel it." });
+  return new StudioError("busy", `"${name}" is busy in another tab: it is being copied, merged or deleted there. Wait for it there, or close that tab.`, {
     title: "Busy in another tab",
     where: name,
     todo: "Wait for the other tab, or close it.",
   });
+}
+
+/** A linked model whose files the browser hands over only after asking again. */
+export function needsPermission(name: string, cause?: unknown): StudioError {
+  return new StudioError(
+    "permission",
+    `Reading ${name}: it is linked, and after a reload the browser asks again before it hands the files over. Allow it on Load, or drop the folder again.`,
+    { title: "Needs your permission", where: name, found: "a linked folder that the browser has not been allowed to read since the reload", todo: "Allow access on Load, or drop the folder again." },
+    { cause },
+  );
 }
 
 export function accessDenied(doing: string, cause?: unknown): StudioError {

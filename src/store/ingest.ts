@@ -1,19 +1,23 @@
 import { StudioError, throwIfCancelled, toStudioError } from "../core/errors";
 import { byPath, formatBytes, isModelFile, isWeightFile } from "../core/modelFiles";
 import type { FileSource } from "../core/files";
+import { whileRunning } from "../core/pause";
 import type { ProgressMeter, StripCell } from "../core/progress";
 import type { Checkpoint } from "../core/tensors";
 import { openCheckpoint } from "../formats/checkpoint";
 import { blobFile } from "./blobFile";
 import { stateKey, type Manifest, type SourceEntry } from "./catalogue";
 import { chunkCount, type ChunkStore } from "./chunks";
-import { fileChanged, isQuotaFailure, isSourceFailure, storageFull } from "./failures";
+import { fileChanged, isQuotaFailure, isSourceFailure } from "./failures";
+import { differenceOf } from "./handles";
 import { combineHashes, createDigest, hashText } from "./hash";
 
 /** A folder as the page hands it over; File objects are references, no byte has been read. */
 export interface IngestFolder {
   name: string;
-  files: { path: string; file: File }[];
+  files: { path: string; file: File; handle?: FileSystemFileHandle }[];
+  /** The folder that holds the files, where the browser gave a handle for it. */
+  directory?: FileSystemDirectoryHandle;
 }
 
 export interface SourceFile extends SourceEntry {
@@ -100,6 +104,13 @@ export async function headerBytes(file: FileSource): Promise<Uint8Array> {
   return (await file.read(0, 8 + length)).slice();
 }
 
+/** XXH3-128 of `headerBytes`. */
+export async function headerHash(file: FileSource): Promise<string> {
+  const digest = await createDigest();
+  digest.update(await headerBytes(file));
+  return digest.finish();
+}
+
 /** What is stored already: bytes for the bar, verified hashes for the end. */
 export interface Inventory {
   /** State key -> hash, or null when stored and not yet read back. */
@@ -130,9 +141,11 @@ export interface CopyHooks {
   signal: AbortSignal | undefined;
   /** Weight chunks stored so far. */
   onChunks(done: number): void;
-  /** For the sentence when the disk is full. */
-  free: number | undefined;
+  /** The error for a write of `path` that was refused for want of space, `copied` bytes of the whole being stored. */
+  full: FullError;
 }
+
+export type FullError = (path: string, copied: number, cause: unknown) => Promise<StudioError>;
 
 /**
  * Copies what is missing and reads every stored chunk back: chunk k + 1 is written while chunk k is read and hashed, so
@@ -166,6 +179,7 @@ export async function copyAndVerify(store: ChunkStore, sources: readonly SourceF
 
   const verify = async (index: number, chunk: number): Promise<string> => {
     let n = 0;
+    await whileRunning(signal);
     digest.finish(); // a stopped read may have left bytes behind
     await store.stream(
       index,
@@ -204,14 +218,14 @@ export async function copyAndVerify(store: ChunkStore, sources: readonly SourceF
     for (const { file, index } of weights) {
       const source = sources.find((s) => s.path === file.path)!;
       for (let chunk = 0; chunk < file.chunks; chunk++, cell++) {
-        throwIfCancelled(signal);
+        await whileRunning(signal);
         const hash = inventory.chunks.get(stateKey(index, chunk));
         if (typeof hash === "string") continue;
         if (hash === undefined) {
           cells[cell] = "now";
           tell();
           const slice = source.file.slice(chunk * manifest.chunk, Math.min(file.size, (chunk + 1) * manifest.chunk));
-          await putChunk(store, index, chunk, slice, hooks.free);
+          await putChunk(store, index, chunk, slice, (path, cause) => hooks.full(path, copied, cause));
           copied += slice.size;
           stored++;
           cells[cell] = "half";
@@ -234,7 +248,7 @@ export async function copyAndVerify(store: ChunkStore, sources: readonly SourceF
   meter.phase(PHASES.small, `${small.length} files`);
   for (const { file, index } of small) {
     for (let chunk = 0; chunk < file.chunks; chunk++) {
-      throwIfCancelled(signal);
+      await whileRunning(signal);
       if (typeof inventory.chunks.get(stateKey(index, chunk)) !== "string") await verify(index, chunk);
     }
     file.done = true;
@@ -244,13 +258,13 @@ export async function copyAndVerify(store: ChunkStore, sources: readonly SourceF
 }
 
 /** Writes one chunk; failures become sentences: full, changed on disk, or what it was. */
-export async function putChunk(store: ChunkStore, index: number, chunk: number, slice: Blob, free: number | undefined): Promise<void> {
+export async function putChunk(store: ChunkStore, index: number, chunk: number, slice: Blob, full: (path: string, cause: unknown) => Promise<StudioError>): Promise<void> {
   const { manifest } = store;
   const path = `${manifest.name}/${manifest.files[index]!.path}`;
   try {
     await store.put(index, chunk, slice);
   } catch (error) {
-    if (isQuotaFailure(error)) throw storageFull(`Copying ${path}`, manifest.totalBytes, free, error);
+    if (isQuotaFailure(error)) throw await full(path, error);
     if (isSourceFailure(error)) throw fileChanged(path, {}, error);
     throw toStudioError(error);
   }
@@ -260,7 +274,7 @@ export async function putChunk(store: ChunkStore, index: number, chunk: number, 
 export function refuseChanged(name: string, was: readonly SourceEntry[], now: readonly SourceEntry[]): void {
   for (const file of now) {
     const before = was.find((f) => f.path === file.path);
-    if (!before || (before.size === file.size && before.lastModified === file.lastModified)) continue;
+    if (!before || !differenceOf(before, file)) continue;
     const found =
       before.size === file.size
         ? `it was modified on ${new Date(file.lastModified).toISOString()}, the unfinished copy is of ${new Date(before.lastModified).toISOString()}`

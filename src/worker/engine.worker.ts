@@ -22,6 +22,7 @@ const library = createLibrary<ModelFacts>({
   locks,
   describe: modelFacts,
   ...(storage && {
+    ownFiles: () => storage.getDirectory(),
     probeQuota: (bytes: number) => probeQuota(storage, bytes),
     freeBytes: () => freeBytes(storage),
     usedBytes: async () => (await storage.estimate()).usage,
@@ -30,7 +31,8 @@ const library = createLibrary<ModelFacts>({
 });
 
 const outputs = createOutputs(storage, locks);
-outputs.sweep().catch(() => undefined); // leftovers cost only space; the next start tries again
+// Leftovers cost only space; the next start tries again.
+library.ownFolders().then((kept) => outputs.sweep(kept)).catch(() => undefined);
 const fisherFiles = createFisherFiles(storage);
 
 const engine = createEngine({

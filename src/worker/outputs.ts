@@ -1,10 +1,15 @@
 import { StudioError } from "../core/errors";
 import type { OutputFolder } from "../core/files";
-import type { ExportTarget } from "../engine/api";
+import type { Recipe } from "../core/recipe";
+import { keptBytes } from "../export/journal";
+import type { ExportTarget, OutputJob, UnfinishedExport } from "../engine/api";
 import { safeName } from "../store/directories";
-import { pickedFolder } from "../store/folderHandle";
+import type { FileWriter } from "../store/fileWriter";
+import { pickedFolder, type PickedFolder } from "../store/folderHandle";
+import type { KeyValue } from "../store/keyValue";
 import type { Locks } from "../store/locks";
-import { opfsFolder } from "../store/opfs";
+import { opfsFolder, removeEntry, type StagedFolder } from "../store/opfs";
+import { freeBytes } from "../store/quota";
 import { packZip } from "../store/zip";
 
 /** Where an export goes; `stagedFile` is there when the result waits in the browser for its download. */
@@ -12,21 +17,54 @@ export interface ExportOutput extends OutputFolder {
   stagedFile?(path: string): Promise<File>;
   /** Name of the archive that `finish` packs, for the zip target. */
   readonly archive?: string;
+  /** Where a stage lies in the origin's own file system, so that it can become a model without a copy. */
+  readonly directory?: string;
 }
 
 export interface Outputs {
-  open(target: ExportTarget): Promise<ExportOutput>;
-  /** Removes stages that a closed tab left behind. */
-  sweep(): Promise<void>;
+  /** The place for an export: the one of an earlier try of the same job and target, with what it holds, or a new one; earlier tries of other jobs are removed. */
+  open(target: ExportTarget, job: OutputJob): Promise<ExportOutput>;
+  /** Exports that were begun, here or in a tab that is gone, and can be continued by asking for them again. */
+  unfinished(): Promise<UnfinishedExport[]>;
+  discardUnfinished(id: string): Promise<void>;
+  /** Removes stages that a closed tab left behind, except those that can be continued and the folders in `kept`: those have become models. */
+  sweep(kept?: readonly string[]): Promise<void>;
+}
+
+/** What is known of an export from its beginning to its end; `note` is its journal. */
+interface ExportRecord {
+  v: 1;
+  id: string;
+  key: string;
+  recipe: Recipe;
+  /** Of a picked folder, with its handle. */
+  target: ExportTarget;
+  paths: string[];
+  bytes: number;
+  startedAt: number;
+  note?: unknown;
 }
 
 const STAGES = "stages";
 
+export interface OutputsEnv {
+  /** Absent outside secure contexts: then only picked folders work. */
+  storage: StorageManager | undefined;
+  locks: Locks;
+  /** Where the records of exports are. */
+  records: KeyValue;
+  writer: FileWriter;
+}
+
+type Permitted = FileSystemDirectoryHandle & { queryPermission?(options: { mode: "readwrite" }): Promise<PermissionState> };
+
 /**
- * Outputs in a browser. A stage is a folder `stages/<id>` of the origin's own file system; this worker holds the lock
- * `stage:<id>` while it lives, so a stage whose lock is free belongs to a tab that is gone. Without `storage` only picked folders work.
+ * Outputs in a browser. A stage is a folder `stages/<id>` of the origin's own file system. While an export is at work, and
+ * while its stage waits for downloads, this worker holds the lock `stage:<id>`; a record whose lock is free is of an export
+ * that was cut off.
  */
-export function createOutputs(storage: StorageManager | undefined, locks: Locks): Outputs {
+export function createOutputs({ storage, locks, records, writer }: OutputsEnv): Outputs {
+  const lockOf = (id: string): string => `stage:${id}`;
   const stages = async (): Promise<FileSystemDirectoryHandle> => {
     try {
       if (!storage) throw new TypeError("navigator.storage is missing");
@@ -35,52 +73,134 @@ export function createOutputs(storage: StorageManager | undefined, locks: Locks)
       throw new StudioError("permission", "Saving: this browser does not offer a file system to pages here. Save to a folder instead, or leave private browsing.", { title: "No place to write", todo: "Save to a folder, or leave private browsing." }, { cause });
     }
   };
+  const all = async (): Promise<ExportRecord[]> => {
+    const found = await Promise.all((await records.keys()).map((id) => records.get<ExportRecord>(id)));
+    return found.filter((record) => record?.v === 1) as ExportRecord[];
+  };
+  const folderOf = async ({ id, target, paths }: ExportRecord, earlier: boolean): Promise<StagedFolder | PickedFolder> =>
+    target.kind === "folder" ? pickedFolder(target.handle, target.name, writer, earlier ? paths : undefined) : opfsFolder(await stages(), id, writer);
 
-  const stage = async (name: string, zip: boolean): Promise<ExportOutput> => {
+  /** Removes the files of a record whose lock is held, as far as the browser allows, and the record. */
+  const remove = async (record: ExportRecord): Promise<void> => {
+    const { target } = record;
+    const allowed = target.kind !== "folder" || !(target.handle as Permitted).queryPermission || (await (target.handle as Permitted).queryPermission!({ mode: "readwrite" })) === "granted";
+    if (allowed) await folderOf(record, true).then((folder) => folder.discard()).catch(() => undefined);
+    await records.del(record.id, "strict");
+  };
+
+  /** The earlier try to go on with, locked. Every other that nobody works on is removed: an export of something else has begun. */
+  const earlierTry = async (target: ExportTarget, job: OutputJob): Promise<{ record: ExportRecord; release: () => void } | undefined> => {
+    let found: { record: ExportRecord; release: () => void } | undefined;
+    for (const record of await all()) {
+      const release = await locks.acquire(lockOf(record.id));
+      if (!release) continue;
+      const { kind, name } = record.target;
+      const same = !found && record.key === job.key && kind === target.kind && name === target.name && (record.target.kind !== "folder" || (await record.target.handle.isSameEntry((target as { handle: FileSystemDirectoryHandle }).handle)));
+      if (same) found = { record: { ...record, target }, release };
+      else {
+        await remove(record);
+        release();
+      }
+    }
+    return found;
+  };
+
+  const begin = async (target: ExportTarget, job: OutputJob): Promise<{ record: ExportRecord; release: () => void; earlier: boolean }> => {
+    const found = await earlierTry(target, job);
+    if (found) return { ...found, earlier: true };
     const id = crypto.randomUUID();
-    const release = await locks.acquire(`stage:${id}`);
-    const folder = await opfsFolder(await stages(), id);
-    const paths: string[] = [];
-    const archive = `${safeName(name)}.zip`;
+    const release = (await locks.acquire(lockOf(id))) ?? (() => undefined);
+    return { record: { v: 1, id, target, ...job, startedAt: Date.now() }, release, earlier: false };
+  };
+
+  const open = async (target: ExportTarget, job: OutputJob): Promise<ExportOutput> => {
+    const { record, release, earlier } = await begin(target, job);
+    const { id } = record;
+    let folder: StagedFolder | PickedFolder;
+    try {
+      folder = await folderOf(record, earlier);
+      // Before the first file: what is begun is listed from here on.
+      await records.set(id, record, "strict");
+    } catch (error) {
+      release();
+      throw error;
+    }
     const stop = new AbortController();
     let packing: Promise<void> = Promise.resolve();
-    const pack = async (): Promise<void> => {
-      const files = await Promise.all(paths.map(async (path) => ({ name: `${safeName(name)}/${path}`, file: await folder.stagedFile(path) })));
-      const bytes = files.reduce((sum, f) => sum + f.file.size, 0);
-      await packZip(files, await folder.create(archive, bytes), stop.signal);
+    const pack = async (staged: StagedFolder, archive: string): Promise<void> => {
+      const files = await Promise.all(job.paths.map(async (path) => ({ name: `${safeName(target.name)}/${path}`, file: await staged.stagedFile(path) })));
+      await packZip(files, await staged.createPlain(archive, files.reduce((sum, f) => sum + f.file.size, 0)), stop.signal);
     };
+    const archive = target.kind === "zip" ? `${safeName(target.name)}.zip` : undefined;
     return {
-      ...(zip ? { archive } : {}),
-      create: (path, size) => {
-        paths.push(path);
-        return folder.create(path, size);
-      },
+      ...("stagedFile" in folder ? { stagedFile: folder.stagedFile, directory: `${STAGES}/${id}` } : {}),
+      ...(archive === undefined ? {} : { archive }),
+      create: folder.create,
       open: folder.open,
-      stagedFile: folder.stagedFile,
+      times: folder.times!,
+      journal: {
+        earlier: record.note,
+        note: (note) => records.set(id, { ...record, note }, "strict"),
+        adopt: folder.adopt,
+      },
+      ...(storage && target.kind !== "folder" ? { freeBytes: () => freeBytes(storage) } : {}),
       finish: async () => {
-        if (zip) await (packing = pack());
+        if (archive !== undefined && "stagedFile" in folder) await (packing = pack(folder, archive));
         await folder.finish();
+        await records.del(id, "strict");
+        // A stage is held until its downloads are over.
+        if (target.kind === "folder") release();
+      },
+      suspend: async () => {
+        stop.abort();
+        await packing.catch(() => undefined);
+        await folder.suspend();
+        release();
       },
       discard: async () => {
         stop.abort();
         await packing.catch(() => undefined);
         await folder.discard();
-        release?.();
+        await records.del(id, "strict");
+        release();
       },
     };
   };
 
   return {
-    open: async (target) => (target.kind === "folder" ? pickedFolder(target.handle, target.name) : stage(target.name, target.kind === "zip")),
-    sweep: async () => {
+    open,
+    unfinished: async () => {
+      const list: UnfinishedExport[] = [];
+      for (const { id, recipe, target, bytes, startedAt, note } of await all()) {
+        const release = await locks.acquire(lockOf(id));
+        if (!release) continue;
+        release();
+        list.push({ id, recipe, target, bytesDone: keptBytes(note), bytesTotal: bytes, startedAt });
+      }
+      return list;
+    },
+    discardUnfinished: async (id) => {
+      const release = await locks.acquire(lockOf(id));
+      if (!release) throw new StudioError("busy", "Discarding an unfinished export: it is being written right now, here or in another tab. Stop it there first.", { title: "Busy", todo: "Stop it first." });
+      try {
+        const record = await records.get<ExportRecord>(id);
+        if (record) await remove(record);
+      } finally {
+        release();
+      }
+    },
+    sweep: async (kept = []) => {
       if (!storage) return;
       const directory = await stages();
+      const listed = new Set((await all()).map((record) => record.id));
       const ids: string[] = [];
       for await (const id of (directory as FileSystemDirectoryHandle & { keys(): AsyncIterable<string> }).keys()) ids.push(id);
       for (const id of ids) {
-        const release = await locks.acquire(`stage:${id}`);
+        if (listed.has(id) || kept.includes(`${STAGES}/${id}`)) continue;
+        const release = await locks.acquire(lockOf(id));
         if (!release) continue;
-        await directory.removeEntry(id, { recursive: true }).catch(() => undefined);
+        // It may have been begun, and noted, since the list was made.
+        if ((await records.get(id)) === undefined) await removeEntry(directory, id).catch(() => undefined);
         release();
       }
     },

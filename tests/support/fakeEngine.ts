@@ -82,7 +82,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     models: async () => (note("models"), [...models.values()]),
     storage: async () => {
       note("storage");
-      const usedBytes = [...models.values()].reduce((sum, m) => sum + (m.backend === "session" ? 0 : (m.bytes * m.chunksDone) / m.chunks), 0);
+      const usedBytes = [...models.values()].reduce((sum, m) => sum + (m.backend === "session" || m.backend === "link" ? 0 : (m.bytes * m.chunksDone) / m.chunks), 0);
       return { usedBytes, freeBytes: 51_800_000_000, persistent: kept };
     },
     persist: async () => (note("persist"), (kept = true)),
@@ -103,6 +103,12 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
       });
       models.set(id, { ...base, state: "ready" });
       return models.get(id)!;
+    },
+    linkedHandles: async () => (note("linkedHandles"), []),
+    reconnect: async (id) => {
+      note("reconnect");
+      models.set(id, { ...model(id), state: "ready" });
+      return model(id);
     },
     deleteModel: async (id) => (note("deleteModel"), void models.delete(id)),
     preflight: async (baseId, modelIds, reconciliation) => {
@@ -132,6 +138,13 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     },
     stagedFile: async (_id, path) => (note("stagedFile"), new File([""], path)),
     discardStage: async () => note("discardStage"),
+    useAsInput: async (jobId, _stage, onProgress) => {
+      note("useAsInput");
+      await walk(jobId, "ingest", (fraction) => onProgress(progress(jobId, "ingest", fraction, {})));
+      const made = fakeModel({ id: `new${nextId++}`, name: "merged", backend: "opfs" });
+      models.set(made.id, made);
+      return made;
+    },
     fisherFile: async () => (note("fisherFile"), undefined),
     cancel: async (jobId) => (note("cancel"), void cancelledJobs.add(jobId)),
     pause: async (jobId) => (note("pause"), void pausedJobs.add(jobId)),

@@ -59,11 +59,27 @@ test("locks are taken at once or not at all", async () => {
   expect(await locks.acquire("a")).toBeDefined();
 });
 
+test("shared locks go together, an exclusive one goes with none", async () => {
+  const here = localLocks();
+  const there = here.other();
+  const first = await here.acquire("a", "shared");
+  const second = await there.acquire("a", "shared");
+  expect(await there.acquire("a")).toBeUndefined();
+  first!();
+  first!(); // counts once
+  expect(await here.acquire("a")).toBeUndefined();
+  expect([here.holds("a"), there.holds("a")]).toEqual([false, true]);
+  second!();
+  const only = await here.acquire("a");
+  expect(only).toBeDefined();
+  expect(await there.acquire("a", "shared")).toBeUndefined();
+});
+
 test("Web Locks are held until released", async () => {
   let held: Promise<unknown> | undefined;
   const manager = {
-    request: async (_name: string, options: { ifAvailable: boolean }, use: (lock: object | null) => Promise<void> | void) => {
-      expect(options.ifAvailable).toBe(true);
+    request: async (_name: string, options: { ifAvailable: boolean; mode: string }, use: (lock: object | null) => Promise<void> | void) => {
+      expect(options).toEqual({ ifAvailable: true, mode: "exclusive" });
       if (held) return use(null);
       held = Promise.resolve(use({})).then(() => (held = undefined));
       return held;

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { StudioError } from "../../../src/core/errors";
+import type { Recipe } from "../../../src/core/recipe";
 import type { EngineApi } from "../../../src/engine/api";
 import { localLocks } from "../../../src/store/locks";
 import { pageSide } from "../../../src/worker/client";
@@ -84,19 +85,64 @@ test("the api can be returned from an async function", async () => {
   expect(await (async () => api)()).toBe(api);
 });
 
-test("a long call holds its job's lock, a second of the same id is busy", async () => {
-  const locks = localLocks();
+const recipeOf = (...ids: string[]): Recipe => ({ base: { id: ids[0], name: `model ${ids[0]}` }, models: ids.slice(1).map((id) => ({ id, name: `model ${id}` })) }) as unknown as Recipe;
+
+/** An engine whose passes wait for `go`, behind the locks of `locks`. */
+function waiting(locks: ReturnType<typeof localLocks>): { measure(id: string, recipe: Recipe): Promise<unknown>; cancel(id: string): Promise<unknown>; go(): void } {
   let go = (): void => undefined;
   const gate = new Promise<void>((resolve) => (go = resolve));
-  const locked = withJobLocks({ measure: async () => gate, cancel: async () => "ok" } as unknown as EngineApi, locks);
-  const first = (locked.measure as (id: string) => Promise<unknown>)("7");
-  await Promise.resolve();
+  const engine = withJobLocks({ measure: async () => gate, cancel: async () => "ok" } as unknown as EngineApi, locks);
+  return { measure: engine.measure as (id: string, recipe: Recipe) => Promise<unknown>, cancel: engine.cancel, go: () => go() };
+}
+const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve));
+
+test("a long call holds its job's lock, a second of the same id is busy", async () => {
+  const locks = localLocks();
+  const { measure, cancel, go } = waiting(locks);
+  const first = measure("7", recipeOf("a", "b"));
+  await turn();
   expect(await locks.acquire("job:7")).toBeUndefined();
-  await expect((locked.measure as (id: string) => Promise<unknown>)("7")).rejects.toMatchObject({ code: "busy" });
-  expect(await locked.cancel("7")).toBe("ok");
+  await expect(measure("7", recipeOf("a", "b"))).rejects.toMatchObject({ code: "busy" });
+  expect(await cancel("7")).toBe("ok");
   go();
   await first;
   expect(await locks.acquire("job:7")).toBeDefined();
+});
+
+test("a pass shares the locks of its models: others may read them, none may delete them", async () => {
+  const here = localLocks();
+  const there = here.other();
+  const { measure, go } = waiting(here);
+  const first = measure("1", recipeOf("a", "b"));
+  await turn();
+  expect(await there.acquire("model:a")).toBeUndefined();
+  const reading = await there.acquire("model:b", "shared");
+  expect(reading).toBeDefined();
+  reading!();
+  go();
+  await first;
+  const deleting = await there.acquire("model:b");
+  expect(deleting).toBeDefined();
+
+  const refused = measure("2", recipeOf("a", "b"));
+  await expect(refused).rejects.toMatchObject({ code: "busy", details: { title: "Busy in another tab", where: "model b" } });
+  expect(await there.acquire("model:a"), "what was taken before is let go").toBeDefined();
+  await here.acquire("model:c");
+  await expect(measure("3", recipeOf("c"))).rejects.toMatchObject({ code: "busy", details: { title: "In use", where: "model c" } });
+});
+
+test("a linked model is asked for on the page before it is opened; a refusal, or no answer, is said", async () => {
+  const log: string[] = [];
+  let answer: () => Promise<string> = async () => "granted";
+  const handle = { name: "my-model", requestPermission: async ({ mode }: { mode: string }) => { log.push(mode); return answer(); } };
+  const api = pageSide({ linkedHandles: async () => [handle], reconnect: async (id: string) => { log.push(id); return "opened"; } } as unknown as EngineApi, undefined, 20);
+  expect(await api.reconnect("m")).toBe("opened");
+  expect(log).toEqual(["read", "m"]);
+  for (const next of [async () => "denied", () => new Promise<string>(() => undefined)]) {
+    answer = next;
+    await expect(api.reconnect("m")).rejects.toMatchObject({ code: "permission", details: { where: "my-model" } });
+  }
+  expect(log).toEqual(["read", "m", "read", "read"]);
 });
 
 test("the page asks for persistence before a copy, not for the sample or for files in place", async () => {
