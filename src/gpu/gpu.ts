@@ -1,4 +1,5 @@
 import { StudioError } from "../core/errors";
+import type { StageClock } from "../core/stages";
 import { adapterFacts, type AdapterFacts } from "./info";
 import { foldWorkgroups, type Kernel } from "./kernel";
 import { GpuMemory } from "./memory";
@@ -44,6 +45,8 @@ export class Gpu extends GpuMemory {
   /** Dispatches encoded so far, and floating-point operations of the nn kernels among them. */
   dispatches = 0;
   flops = 0;
+  /** Measures uploads, the time that the queue is busy, and readbacks, for the job that set it. */
+  clock: StageClock | undefined;
 
   protected constructor(
     device: GPUDevice,
@@ -108,6 +111,7 @@ export class Gpu extends GpuMemory {
   /** Writes bytes at `offset` (a multiple of 4). Ordered after everything encoded so far. */
   write(buffer: GPUBuffer, offset: number, data: ArrayBufferView): void {
     this.flush();
+    const end = this.clock?.begin("upload");
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const whole = bytes.byteLength & ~3;
     if (whole) this.device.queue.writeBuffer(buffer, offset, bytes, 0, whole);
@@ -116,6 +120,7 @@ export class Gpu extends GpuMemory {
       tail.set(bytes.subarray(whole));
       this.device.queue.writeBuffer(buffer, offset + whole, tail);
     }
+    end?.(bytes.byteLength);
   }
 
   /** Sets bytes [0, bytes) to zero. */
@@ -152,6 +157,10 @@ export class Gpu extends GpuMemory {
     this.endPass();
     if (this.usedSlots > 0) this.device.queue.writeBuffer(this.uniforms, 0, this.uniformBytes, 0, this.usedSlots * UNIFORM_SLOT);
     this.device.queue.submit([this.encoder.finish()]);
+    if (this.clock) {
+      const end = this.clock.begin("compute");
+      this.device.queue.onSubmittedWorkDone().then(() => end(), () => end());
+    }
     if (this.pendingCost > 0 && this.submits.adapts) this.watch(this.pendingCost);
     this.encoder = undefined;
     this.usedSlots = 0;
@@ -163,6 +172,17 @@ export class Gpu extends GpuMemory {
     this.flush();
     await this.wait(this.device.queue.onSubmittedWorkDone());
     await this.check();
+  }
+
+  /** Submits what is encoded. The answer waits until that much is done, and throws what went wrong on the way. */
+  fence(): () => Promise<void> {
+    this.flush();
+    const done = this.device.queue.onSubmittedWorkDone();
+    done.catch(() => undefined);
+    return async () => {
+      await this.wait(done);
+      await this.check();
+    };
   }
 
   /** Bytes [offset, offset + bytes) of a buffer, copied to the CPU. */
@@ -186,8 +206,10 @@ export class Gpu extends GpuMemory {
   protected async copyOut(target: GPUBuffer, bytes: number): Promise<Uint8Array> {
     const padded = (bytes + 3) & ~3;
     await target.mapAsync(1, 0, padded);
+    const end = this.clock?.begin("readback");
     const out = new Uint8Array(target.getMappedRange(0, padded)).slice(0, bytes);
     target.unmap();
+    end?.(bytes);
     return out;
   }
 

@@ -1,27 +1,27 @@
 import { StudioError, throwIfCancelled } from "../core/errors";
-import { bytesPerElement, isFloatDtype, type FloatDtype, type TensorInfo, type TensorSource } from "../core/tensors";
+import { bytesPerElement, isFloatDtype, leaseOf, type FloatDtype, type TensorInfo, type TensorSource } from "../core/tensors";
 import { toFloat32 } from "../formats/dtypes";
 import { MAX_BINDING_BYTES, type Gpu } from "../gpu/gpu";
 import { rowPanels, type Weight, type WeightPanel } from "../gpu/weight";
 import { expectedTensors } from "./architectures";
 import type { ModelConfig } from "./config";
+import { afterUpload } from "./pace";
 
 /** Reads and uploads go in pieces of this size; also how long a cancel may wait for a read. */
 export const PIECE_BYTES = 16 * 1024 * 1024;
 
-/** Staging arrays that no load is using. A load takes one and puts it back, so that two loads never share. */
+/** Arrays for reads of sources that lend none; a load puts back what it takes, so that two loads never share. */
 const idle: Uint8Array[] = [];
 
-async function withStaging<T>(bytes: number, work: (staging: Uint8Array) => Promise<T>): Promise<T> {
+function takeStaging(bytes: number): Uint8Array {
   const at = idle.findIndex((array) => array.byteLength >= bytes);
-  const staging = at >= 0 ? idle.splice(at, 1)[0]! : new Uint8Array(bytes);
-  try {
-    return await work(staging);
-  } finally {
-    idle.push(staging);
-    // The largest two stay: one in use, one for a load beside it.
-    idle.sort((a, b) => b.byteLength - a.byteLength).length = Math.min(idle.length, 2);
-  }
+  return at >= 0 ? idle.splice(at, 1)[0]! : new Uint8Array(bytes);
+}
+
+function giveStaging(staging: Uint8Array): void {
+  idle.push(staging);
+  // The largest two stay: one in use, one for a load beside it.
+  idle.sort((a, b) => b.byteLength - a.byteLength).length = Math.min(idle.length, 2);
 }
 
 /** A tensor that is computed with. Throws "bad-file" when it is missing or its dtype is no float dtype. */
@@ -57,17 +57,24 @@ export async function loadPanel(gpu: Gpu, source: TensorSource, name: string, ro
   const rowBytes = matrixShape(info)[1] * bytesPerElement(info.dtype);
   const total = rows * rowBytes;
   const buffer = gpu.alloc(total, name);
+  const staging = source.lease ? undefined : takeStaging(Math.min(total, PIECE_BYTES));
   try {
-    await withStaging(Math.min(total, PIECE_BYTES), async (staging) => {
-      for (let done = 0; done < total; done += PIECE_BYTES) {
-        throwIfCancelled(signal);
-        const length = Math.min(PIECE_BYTES, total - done);
-        gpu.write(buffer, done, await source.read(name, row0 * rowBytes + done, length, staging.subarray(0, length)));
+    for (let done = 0; done < total; done += PIECE_BYTES) {
+      throwIfCancelled(signal);
+      const length = Math.min(PIECE_BYTES, total - done);
+      const piece = await leaseOf(source, name, row0 * rowBytes + done, length, () => staging!.subarray(0, length));
+      try {
+        gpu.write(buffer, done, piece.bytes);
+      } finally {
+        piece.done();
       }
-    });
+      await afterUpload(gpu, length, signal);
+    }
   } catch (error) {
     gpu.release(buffer);
     throw error;
+  } finally {
+    if (staging) giveStaging(staging);
   }
   return { row0, rows, buffer };
 }
@@ -94,7 +101,12 @@ export async function loadVector(gpu: Gpu, source: TensorSource, name: string): 
 /** All values of a tensor as f32, on the CPU: for vectors and small matrices. */
 export async function readFloatTensor(source: TensorSource, name: string): Promise<Float32Array> {
   const info = floatTensor(source, name);
-  return toFloat32(await source.read(name, 0, info.end - info.begin), info.dtype);
+  const { bytes, done } = await leaseOf(source, name, 0, info.end - info.begin);
+  try {
+    return toFloat32(bytes, info.dtype);
+  } finally {
+    done();
+  }
 }
 
 export function releaseWeight(gpu: Gpu, weight: Weight): void {

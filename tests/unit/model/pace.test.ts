@@ -1,15 +1,55 @@
 import { expect, test } from "vitest";
 import type { Gpu } from "../../../src/gpu/gpu";
-import { orCancelled, Pace } from "../../../src/model/pace";
+import { afterUpload, orCancelled, Pace } from "../../../src/model/pace";
 
 const never = new Promise<never>(() => undefined);
-const fakeGpu = (sync: () => Promise<void>): Gpu => ({ submitCost: 100, sync }) as unknown as Gpu;
+const fakeGpu = (wait: () => Promise<void>, change: Partial<Gpu> = {}): Gpu => ({ submitCost: 100, sync: wait, fence: () => wait, ...change }) as unknown as Gpu;
 
-test("the CPU waits once eight submits' worth of work is queued", async () => {
-  let waits = 0;
-  const pace = new Pace(fakeGpu(async () => void waits++));
-  for (let i = 0; i < 20; i++) await pace.after(100);
-  expect(waits).toBe(2);
+/** Fences that are passed when the test says so. */
+function gates(): { fence: () => () => Promise<void>; pass(): void; open: number } {
+  const waiting: (() => void)[] = [];
+  const state = {
+    open: 0,
+    fence: () => {
+      state.open++;
+      const passed = new Promise<void>((resolve) => waiting.push(resolve));
+      return () => passed;
+    },
+    pass: () => {
+      state.open--;
+      waiting.shift()!();
+    },
+  };
+  return state;
+}
+
+test("two submits' worth of work are on their way, and the third waits for the first alone", async () => {
+  const gpu = gates();
+  const pace = new Pace(fakeGpu(() => never, { fence: gpu.fence }));
+  let done = 0;
+  const work = (async () => {
+    for (; done < 8; done++) await pace.after(50);
+  })();
+  const turn = () => new Promise((resolve) => setTimeout(resolve, 0));
+  await turn();
+  expect([done, gpu.open]).toEqual([5, 3]);
+  gpu.pass();
+  await turn();
+  expect([done, gpu.open]).toEqual([7, 3]);
+  gpu.pass();
+  await work;
+});
+
+test("uploads wait while more than 64 MiB are on their way, whoever makes them", async () => {
+  const gates32 = gates();
+  const gpu = fakeGpu(() => never, { fence: gates32.fence });
+  for (let i = 0; i < 5; i++) await afterUpload(gpu, 16 * 1024 * 1024, undefined);
+  expect(gates32.open).toBe(2);
+  const stop = new AbortController();
+  const third = afterUpload(gpu, 16 * 1024 * 1024, stop.signal);
+  await expect(Promise.race([third, Promise.resolve("waits")])).resolves.toBe("waits");
+  stop.abort();
+  await expect(third).rejects.toMatchObject({ code: "cancelled" });
 });
 
 test("an abort ends a wait for the GPU at once", async () => {
