@@ -1,21 +1,26 @@
 // a / b rounded to nearest, ties to even: the built-in division may be 2.5 ulp off, and the CPU twin's is exact.
-// Long division of the 24-bit mantissas. Zero, subnormal and infinite operands or quotients take the built-in one.
-fn divide(a: f32, b: f32) -> f32 {
-  let bits_a = bitcast<u32>(a);
-  let bits_b = bitcast<u32>(b);
-  let exponent_a = (bits_a >> 23u) & 255u;
-  let exponent_b = (bits_b >> 23u) & 255u;
-  var rest = (bits_a & 0x7fffffu) | 0x800000u;
-  let by = (bits_b & 0x7fffffu) | 0x800000u;
-  var exponent = i32(exponent_a) - i32(exponent_b) + 127;
-  if (rest < by) { rest <<= 1u; exponent--; }
-  if (exponent_a == 0u || exponent_b == 0u || exponent_a == 255u || exponent_b == 255u || exponent <= 0 || exponent >= 255) { return a / b; }
-  var quotient = 0u;
-  for (var i = 0u; i < 24u; i++) {
-    quotient <<= 1u;
-    if (rest >= by) { rest -= by; quotient |= 1u; }
-    rest <<= 1u;
-  }
-  if (rest > by || (rest == by && (quotient & 1u) == 1u)) { quotient++; }
-  return bitcast<f32>(((bits_a ^ bits_b) & 0x80000000u) | ((u32(exponent) << 23u) + (quotient - 0x800000u)));
+// Long division of the 24-bit mantissas, eight bits of the quotient at a time: what is shifted stays below 2^32. Zero,
+// subnormal and infinite operands or quotients take the built-in one.
+fn divide(a: vec4f, b: vec4f) -> vec4f {
+  let bits_a = bitcast<vec4u>(a);
+  let bits_b = bitcast<vec4u>(b);
+  let exponent_a = (bits_a >> vec4u(23u)) & vec4u(255u);
+  let exponent_b = (bits_b >> vec4u(23u)) & vec4u(255u);
+  let over = (bits_a & vec4u(0x7fffffu)) | vec4u(0x800000u);
+  let by = (bits_b & vec4u(0x7fffffu)) | vec4u(0x800000u);
+  let below = over < by;
+  let exponent = vec4i(exponent_a) - vec4i(exponent_b) + select(vec4i(127), vec4i(126), below);
+  // The first of 24 bits is always 1.
+  var rest = select(over, over << vec4u(1u), below) - by;
+  let high = (rest << vec4u(8u)) / by;
+  rest = (rest << vec4u(8u)) - high * by;
+  let middle = (rest << vec4u(8u)) / by;
+  rest = (rest << vec4u(8u)) - middle * by;
+  let low = (rest << vec4u(7u)) / by;
+  rest = ((rest << vec4u(7u)) - low * by) << vec4u(1u);
+  let fraction = (high << vec4u(15u)) | (middle << vec4u(7u)) | low;
+  let up = (rest > by) | ((rest == by) & ((fraction & vec4u(1u)) == vec4u(1u)));
+  let exact = ((bits_a ^ bits_b) & vec4u(0x80000000u)) | ((vec4u(exponent) << vec4u(23u)) + fraction + select(vec4u(0u), vec4u(1u), up));
+  let outside = (exponent_a == vec4u(0u)) | (exponent_b == vec4u(0u)) | (exponent_a == vec4u(255u)) | (exponent_b == vec4u(255u)) | (exponent <= vec4i(0)) | (exponent >= vec4i(255));
+  return select(bitcast<vec4f>(exact), a / b, outside);
 }

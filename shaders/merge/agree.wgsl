@@ -7,60 +7,28 @@
 //   5 out  weight  [n]  f32   += (= when FIRST is 1)
 //   6 uniform      n: u32, w: f32, positive: u32, zero: u32 (always 0), group0: u32
 // Source: TIES, Yadav et al. 2023, arXiv:2306.01708, "disjoint merge".
-override BASE_DTYPE: u32 = 0u;
-override TUNED_DTYPE: u32 = 0u;
-override HAS_MASK: u32 = 1u;
 override COUNT: u32 = 0u;
 override FIRST: u32 = 0u;
 
 struct Params { n: u32, w: f32, positive: u32, zero: u32, group0: u32 }
-@group(0) @binding(0) var<storage, read> base: array<u32>;
-@group(0) @binding(1) var<storage, read> tuned: array<u32>;
+@group(0) @binding(0) var<storage, read> base: array<vec2u>;
+@group(0) @binding(1) var<storage, read> tuned: array<vec2u>;
 @group(0) @binding(2) var<storage, read> mask: array<u32>;
-@group(0) @binding(3) var<storage, read> votes: array<f32>;
-@group(0) @binding(4) var<storage, read_write> sum: array<f32>;
-@group(0) @binding(5) var<storage, read_write> weight: array<f32>;
+@group(0) @binding(3) var<storage, read> votes: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> sum: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> weight: array<vec4f>;
 @group(0) @binding(6) var<uniform> params: Params;
 
-fn settle(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ params.zero); }
-
-fn base_pair(p: u32) -> vec2f {
-  if (BASE_DTYPE == 0u) { return vec2f(bitcast<f32>(base[2u * p]), bitcast<f32>(base[2u * p + 1u])); }
-  return unpack_pair(base[p], BASE_DTYPE);
-}
-
-fn tuned_pair(p: u32) -> vec2f {
-  if (TUNED_DTYPE == 0u) { return vec2f(bitcast<f32>(tuned[2u * p]), bitcast<f32>(tuned[2u * p + 1u])); }
-  return unpack_pair(tuned[p], TUNED_DTYPE);
-}
-
-fn add(e: u32, theta0: f32, theta: f32, keep: bool) {
-  let x = select(0.0, settle(params.w * settle(theta - theta0)), keep);
-  let up = votes[e] > 0.0 || (votes[e] == 0.0 && params.positive == 1u);
-  let agrees = (up && x > 0.0) || (!up && x < 0.0);
-  let term = select(0.0, x, agrees);
-  let share = select(0.0, select(params.w, 1.0, COUNT == 1u), agrees);
+fn quad(q: u32) {
+  let x = move4(q, params.w);
+  let agrees = with_sign(x, votes[q]);
+  let term = select(vec4f(), x, agrees);
+  let share = select(vec4f(), vec4f(select(params.w, 1.0, COUNT == 1u)), agrees);
   if (FIRST == 1u) {
-    sum[e] = term;
-    weight[e] = share;
+    sum[q] = term;
+    weight[q] = share;
   } else {
-    sum[e] = sum[e] + term;
-    weight[e] = weight[e] + share;
-  }
-}
-
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let group = params.group0 + id.x + id.y * count.x;
-  for (var i = 0u; i < 16u; i++) {
-    let p = group * 1024u + i * 64u + lane;
-    let e = 2u * p;
-    if (e >= params.n) { break; }
-    var bits = 3u;
-    if (HAS_MASK == 1u) { bits = mask[e >> 5u] >> (e & 31u); }
-    let origin = base_pair(p);
-    let to = tuned_pair(p);
-    add(e, origin.x, to.x, (bits & 1u) == 1u);
-    if (e + 1u < params.n) { add(e + 1u, origin.y, to.y, (bits & 2u) == 2u); }
+    sum[q] = sum[q] + term;
+    weight[q] = weight[q] + share;
   }
 }

@@ -1,5 +1,7 @@
 import divide from "../../../shaders/lib/divide.wgsl?raw";
+import merged from "../../../shaders/lib/merged.wgsl?raw";
 import pack from "../../../shaders/lib/pack.wgsl?raw";
+import quads from "../../../shaders/lib/quads.wgsl?raw";
 import values from "../../../shaders/lib/values.wgsl?raw";
 import wgsl from "../../../shaders/merge/finish.wgsl?raw";
 import { defineKernel } from "../../gpu/kernel";
@@ -7,7 +9,7 @@ import { defineKernel } from "../../gpu/kernel";
 export const finish = defineKernel({
   name: "merge/finish",
   wgsl,
-  lib: [values, pack, divide],
+  lib: [values, pack, divide, quads, merged],
   inputs: ["base", "sum", "weight"],
   outputs: ["out"],
   params: { n: "u32", lambda: "f32", scale: "f32", zero: "u32", group0: "u32" },

@@ -1,3 +1,5 @@
+import expert from "../../../shaders/lib/expert.wgsl?raw";
+import quads from "../../../shaders/lib/quads.wgsl?raw";
 import values from "../../../shaders/lib/values.wgsl?raw";
 import wgsl from "../../../shaders/merge/linear_combination.wgsl?raw";
 import { defineKernel } from "../../gpu/kernel";
@@ -5,7 +7,7 @@ import { defineKernel } from "../../gpu/kernel";
 export const linearCombination = defineKernel({
   name: "merge/linear_combination",
   wgsl,
-  lib: [values],
+  lib: [values, quads, expert],
   inputs: ["base", "tuned", "mask"],
   outputs: ["sum"],
   params: { n: "u32", c: "f32", zero: "u32", group0: "u32" },
