@@ -5,8 +5,10 @@ import { addDelta } from "../kernels/merge/addDelta";
 import { agree, vote } from "../kernels/merge/elect";
 import { finish } from "../kernels/merge/finish";
 import { linearCombination } from "../kernels/merge/linearCombination";
+import { ties, TIES_EXPERTS } from "../kernels/merge/ties";
+import { maskWords } from "../kernels/stats/trim";
 import { convert } from "./cpu";
-import { checkSlice, sliceMask, zeroIsPositive, type Mask, type OpSlice, type StoredBytes, type TensorOp } from "./ops";
+import { checkSlice, sliceMask, zeroIsPositive, type Mask, type OpSlice, type StoredBytes, type TensorOp, type TiesOp } from "./ops";
 
 interface OnGpu {
   buffer: GPUBuffer;
@@ -15,7 +17,8 @@ interface OnGpu {
 
 /**
  * One slice of one output tensor on the GPU, as stored bytes of `outDtype`; the same bytes as applyOpCpu. One expert is on
- * the GPU at a time. A slice of n elements takes up to 4 n bytes in one buffer: at most 32 Mi elements.
+ * the GPU at a time, but for TIES of at most four, which would upload each of them twice. A slice of n elements takes up
+ * to 4 n bytes in one buffer: at most 32 Mi elements.
  */
 export async function applyOpGpu(gpu: Gpu, op: TensorOp, slice: OpSlice, outDtype: FloatDtype): Promise<Uint8Array> {
   checkSlice(op, slice);
@@ -28,6 +31,7 @@ export async function applyOpGpu(gpu: Gpu, op: TensorOp, slice: OpSlice, outDtyp
   try {
     const base = slice.base && !(op.kind === "combine" && op.baseCoefficient === 0) ? upload(gpu, slice.base, hold) : undefined;
     if (op.kind === "add" && op.coefficients.length === 1) encodeAddOne(gpu, op, slice, base!, out, outDtype);
+    else if (op.kind === "ties" && op.weights.length <= TIES_EXPERTS && op.weights.length > 0) encodeFewTies(gpu, op, slice, base!, hold, out, outDtype);
     else if (op.kind === "ties") encodeTies(gpu, op, slice, base!, hold, out, outDtype);
     else encodeSum(gpu, op, slice, base, hold, out, outDtype);
     return await gpu.read(out, n * bytesPerElement(outDtype));
@@ -84,7 +88,32 @@ function encodeSum(gpu: Gpu, op: TensorOp & { kind: "add" | "combine" }, slice: 
   );
 }
 
-function encodeTies(gpu: Gpu, op: TensorOp & { kind: "ties" }, slice: OpSlice, base: OnGpu, hold: (b: GPUBuffer) => GPUBuffer, out: GPUBuffer, outDtype: FloatDtype): void {
+/** All experts of the slice on the GPU at once, read once each; nothing is kept between passes because there is one. */
+function encodeFewTies(gpu: Gpu, op: TiesOp, slice: OpSlice, base: OnGpu, hold: (b: GPUBuffer) => GPUBuffer, out: GPUBuffer, outDtype: FloatDtype): void {
+  const n = slice.elements;
+  const EXPERTS = op.weights.length;
+  const tuned = Array.from({ length: EXPERTS }, (_, k) => upload(gpu, slice.experts[k]!, hold));
+  const [t0, t1 = t0, t2 = t0, t3 = t0] = tuned as [OnGpu, ...OnGpu[]];
+  const parts = tuned.map((_, k) => sliceMask(op.masks?.[k], slice));
+  const words = maskWords(n);
+  const masks = parts.some(Boolean) ? hold(gpu.alloc(4 * words * EXPERTS, "masks")) : t0.buffer;
+  parts.forEach((part, k) => part && gpu.write(masks, 4 * words * k, part));
+  const [w0 = 0, w1 = 0, w2 = 0, w3 = 0] = op.weights;
+  const dtypeOf = (expert: OnGpu): number => WEIGHT_DTYPE[expert.dtype];
+  gpu.run(
+    ties,
+    { base: base.buffer, tuned0: t0.buffer, tuned1: t1.buffer, tuned2: t2.buffer, tuned3: t3.buffer, masks, out },
+    { n, words, w0, w1, w2, w3, lambda: op.lambda, scale: op.scale ?? 1, positive: zeroIsPositive(op) ? 1 : 0, zero: 0 },
+    {
+      BASE_DTYPE: dtypeOf(base), OUT_DTYPE: WEIGHT_DTYPE[outDtype], EXPERTS,
+      DTYPE_0: dtypeOf(t0), DTYPE_1: dtypeOf(t1), DTYPE_2: dtypeOf(t2), DTYPE_3: dtypeOf(t3),
+      MASKED: parts.reduce((bits, part, k) => bits | (part ? 1 << k : 0), 0),
+      COUNT_VOTES: op.elect === "count" ? 1 : 0, DIVISOR: { none: 0, weights: 1, count: 2 }[op.divisor],
+    },
+  );
+}
+
+function encodeTies(gpu: Gpu, op: TiesOp, slice: OpSlice, base: OnGpu, hold: (b: GPUBuffer) => GPUBuffer, out: GPUBuffer, outDtype: FloatDtype): void {
   const n = slice.elements;
   const votes = hold(gpu.alloc(4 * n, "votes"));
   const sum = hold(gpu.alloc(4 * n, "sum"));

@@ -12,6 +12,8 @@ import { testGpu } from "../../support/gpu";
 const stored = (values: Float32Array, dtype: FloatDtype): StoredBytes => ({ bytes: fromFloat32(values, dtype), dtype });
 const randomMask = (seed: number, n: number): Mask => Uint32Array.from(randomFloats(seed, Math.ceil(n / 32)), (v) => (v * 2147483647) >>> 0);
 
+const MIXED: FloatDtype[] = ["BF16", "F32", "F16", "BF16", "F32", "BF16"];
+
 /** Bases over many exponents, experts near them; some entries equal, zero, or of opposite change. */
 function models(n: number, dtypes: FloatDtype[]): OpSlice {
   const base = randomFloats(11, n).map((v, i) => (i % 7 === 0 ? 0 : v * 2 ** ((i % 23) - 14)));
@@ -68,6 +70,18 @@ describe("GPU bytes equal CPU bytes, and both the float64 reference", () => {
       }
     }
   });
+});
+
+test("ties of one to four experts in one pass, of five in three: the same bytes as the CPU", async () => {
+  const n = 2337;
+  const slice = models(n, MIXED);
+  for (const count of [1, 2, 3, 4, 5])
+    for (const [elect, divisor, zero] of [["sum", "weights", "plus"], ["count", "count", "majority"], ["sum", "none", "plus"]] as const)
+      for (const scale of [1, 0.93]) {
+        const weights = [0.7, -0.4, 1.3, 0.2, 0.9].slice(0, count);
+        const masks = weights.map((_, k) => (k === 1 ? undefined : randomMask(40 + k, n)));
+        await expectTwins({ kind: "ties", weights, masks, lambda: 0.8, elect, zero, divisor, scale, majority: -1 }, slice, "BF16");
+      }
 });
 
 describe("slicing does not change bytes", () => {
@@ -157,9 +171,10 @@ describe("awkward tensors", () => {
 test("division is exact at every exponent", async () => {
   const n = 4096;
   const a = randomFloats(31, n).map((v, i) => v * 2 ** ((i % 61) - 30));
-  const weights = [0.1, 0.7, 1.9, 3.3, 0.3331];
-  const slice: OpSlice = { base: stored(new Float32Array(n), "F32"), experts: weights.map((_, k) => stored(a.map((v, i) => (i % (k + 2) === 0 ? v : v * (1 + k))), "F32")), start: 0, elements: n };
-  await expectTwins({ kind: "ties", weights, lambda: 1, elect: "sum", zero: "plus", divisor: "weights" }, slice, "F32");
+  for (const weights of [[0.1, 0.7, 1.9, 3.3, 0.3331], [0.1, 0.7, 1.9]]) {
+    const slice: OpSlice = { base: stored(new Float32Array(n), "F32"), experts: weights.map((_, k) => stored(a.map((v, i) => (i % (k + 2) === 0 ? v : v * (1 + k))), "F32")), start: 0, elements: n };
+    await expectTwins({ kind: "ties", weights, lambda: 1, elect: "sum", zero: "plus", divisor: "weights" }, slice, "F32");
+  }
 });
 
 test("slices that do not fit are refused", () => {
