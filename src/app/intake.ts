@@ -1,17 +1,23 @@
 /**
- * Folders on their way in: a drop, the directory picker, a directory input. The page only collects File objects and
- * names; no byte is read here. Order of preference in a drop: handle, entry, plain files.
+ * Folders on their way in: a drop, the directory picker, a directory input. The page only collects File objects, names,
+ * and handles where the browser gives them; no byte is read here. Order of preference in a drop: handle, entry, plain files.
  */
 import { StudioError } from "../core/errors";
 import { isModelFile, isWeightFile } from "../core/modelFiles";
 import type { IncomingFolder } from "../engine/api";
+import { patience, TooLate, type Patience } from "./patience";
 
 /** A file found on the way, its File fetched only when it is kept. */
 export interface FoundFile {
   /** With the dropped folder's own name in front; no folder for loose files. */
   path: string;
   file(): Promise<File> | File;
+  /** What a link keeps of it. */
+  handle?: FileSystemFileHandle;
 }
+
+/** Handles of the folders on the way, by path. */
+type Directories = Map<string, FileSystemDirectoryHandle>;
 
 /** Models lie in the dropped folder or a little below it: a download cache has models--x/snapshots/hash/. */
 const MAX_DEPTH = 4;
@@ -37,7 +43,7 @@ export function modelName(directory: string, files: string[]): string {
  * such directory. Hidden files and other kinds of file are left out. With no weights anywhere, the outermost folders
  * come back whole, so that the reader can say what they hold instead.
  */
-export async function groupFolders(found: FoundFile[]): Promise<IncomingFolder[]> {
+export async function groupFolders(found: FoundFile[], directories: Directories = new Map()): Promise<IncomingFolder[]> {
   const visible = found.filter((f) => !isHidden(f.path));
   if (visible.length === 0) throw nothingFound();
   const byDirectory = new Map<string, FoundFile[]>();
@@ -47,10 +53,14 @@ export async function groupFolders(found: FoundFile[]): Promise<IncomingFolder[]
   }
   const models = [...byDirectory.entries()].filter(([, files]) => holdsModel(files.map((f) => f.path))).map(([directory]) => directory);
   const outermost = models.filter((directory) => !models.some((other) => other !== "" && other !== directory && directory.startsWith(`${other}/`)));
-  const collect = async (name: string, files: FoundFile[], cut: number): Promise<IncomingFolder> => ({
-    name,
-    files: await Promise.all(files.map(async (f) => ({ path: f.path.slice(cut), file: await f.file() }))),
-  });
+  const collect = async (name: string, files: FoundFile[], cut: number): Promise<IncomingFolder> => {
+    const directory = cut > 0 ? directories.get(files[0]?.path.slice(0, cut - 1) ?? "") : undefined;
+    return {
+      name,
+      files: await Promise.all(files.map(async (f) => ({ path: f.path.slice(cut), file: await f.file(), ...(f.handle ? { handle: f.handle } : {}) }))),
+      ...(directory ? { directory } : {}),
+    };
+  };
 
   if (outermost.length > 0) {
     return Promise.all(
@@ -84,29 +94,41 @@ function nothingFound(): StudioError {
   return new StudioError("bad-file", `Reading what was dropped or chosen: there are no files in it. Drop a model folder with safetensors weights.`, { title: "No files", found: "no files", todo: "Drop a model folder." });
 }
 
-async function walkHandle(handle: FileSystemHandle, path: string, depth: number, found: FoundFile[]): Promise<void> {
+interface Walk {
+  found: FoundFile[];
+  directories: Directories;
+  patience: Patience;
+}
+
+async function walkHandle(handle: FileSystemHandle, path: string, depth: number, walk: Walk): Promise<void> {
   if (handle.kind === "file") {
-    found.push({ path, file: () => (handle as FileSystemFileHandle).getFile() });
+    const file = handle as FileSystemFileHandle;
+    walk.found.push({ path, handle: file, file: () => walk.patience(path, file.getFile()) });
     return;
   }
   if (depth > MAX_DEPTH) return;
-  for await (const child of (handle as FileSystemDirectoryHandle).values()) {
-    if (!child.name.startsWith(".")) await walkHandle(child, path ? `${path}/${child.name}` : child.name, depth + 1, found);
+  const directory = handle as FileSystemDirectoryHandle;
+  walk.directories.set(path, directory);
+  const children = directory.values()[Symbol.asyncIterator]();
+  for (;;) {
+    const { value: child, done } = await walk.patience(path, children.next());
+    if (done) return;
+    if (!child.name.startsWith(".")) await walkHandle(child, path ? `${path}/${child.name}` : child.name, depth + 1, walk);
   }
 }
 
-async function walkEntry(entry: FileSystemEntry, path: string, depth: number, found: FoundFile[]): Promise<void> {
+async function walkEntry(entry: FileSystemEntry, path: string, depth: number, walk: Walk): Promise<void> {
   if (entry.isFile) {
-    found.push({ path, file: () => new Promise((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject)) });
+    walk.found.push({ path, file: () => walk.patience(path, new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject))) });
     return;
   }
   if (depth > MAX_DEPTH) return;
   const reader = (entry as FileSystemDirectoryEntry).createReader();
   for (;;) {
     // At most 100 entries come per call; an empty batch is the end.
-    const batch = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+    const batch = await walk.patience(path, new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject)));
     if (batch.length === 0) return;
-    for (const child of batch) if (!child.name.startsWith(".")) await walkEntry(child, `${path}/${child.name}`, depth + 1, found);
+    for (const child of batch) if (!child.name.startsWith(".")) await walkEntry(child, `${path}/${child.name}`, depth + 1, walk);
   }
 }
 
@@ -115,9 +137,9 @@ type HandleItem = DataTransferItem & { getAsFileSystemHandle?(): Promise<FileSys
 /**
  * The model folders of a drop. Call it inside the drop handler: handles and entries are captured before the first
  * await, after which the item list is dead.
- * Throws "bad-file" when there is no file in what was dropped.
+ * Throws "bad-file" when there is no file in what was dropped, "permission" when the browser does not answer for a folder.
  */
-export async function collectDrop(transfer: DataTransfer): Promise<IncomingFolder[]> {
+export async function collectDrop(transfer: DataTransfer, waitMs?: number): Promise<IncomingFolder[]> {
   const captured = [...transfer.items]
     .filter((item) => item.kind === "file")
     .map((item: HandleItem) => ({
@@ -127,15 +149,17 @@ export async function collectDrop(transfer: DataTransfer): Promise<IncomingFolde
     }));
   const flat = [...transfer.files];
 
-  const found: FoundFile[] = [];
+  const walk: Walk = { found: [], directories: new Map(), patience: patience(waitMs) };
   for (const { handle, entry, file } of captured) {
-    const resolved = await handle;
-    if (resolved) await walkHandle(resolved, resolved.name, 0, found);
-    else if (entry) await walkEntry(entry, entry.name, 0, found);
-    else if (file) found.push({ path: file.webkitRelativePath || file.name, file: () => file });
+    const name = entry?.name ?? file?.name ?? "";
+    // A browser that keeps a folder to itself may say nothing at all when asked for its handle; the entry may still do.
+    const resolved = handle && (await walk.patience(name, handle).catch((error: unknown) => (error instanceof TooLate && entry ? null : Promise.reject(error as Error))));
+    if (resolved) await walkHandle(resolved, resolved.name, 0, walk);
+    else if (entry) await walkEntry(entry, entry.name, 0, walk);
+    else if (file) walk.found.push({ path: file.webkitRelativePath || file.name, file: () => file });
   }
-  if (captured.length === 0) for (const file of flat) found.push({ path: file.webkitRelativePath || file.name, file: () => file });
-  return groupFolders(found);
+  if (captured.length === 0) for (const file of flat) walk.found.push({ path: file.webkitRelativePath || file.name, file: () => file });
+  return groupFolders(walk.found, walk.directories);
 }
 
 type Picker = (options: { id?: string; mode?: "read" | "readwrite" }) => Promise<FileSystemDirectoryHandle>;
@@ -145,7 +169,7 @@ const picker = (): Picker | undefined => (globalThis as { showDirectoryPicker?: 
 export const canPickFolder = (): boolean => picker() !== undefined;
 
 /** The model folders in a folder the user picks; none when the dialog is closed. Throws "permission" without a picker. */
-export async function pickFolder(): Promise<IncomingFolder[]> {
+export async function pickFolder(waitMs?: number): Promise<IncomingFolder[]> {
   const show = picker();
   if (!show) throw new StudioError("permission", "Choosing a folder: this browser has no folder dialog for pages. Drop the folder, or use the file dialog.", { title: "No folder dialog" });
   let handle: FileSystemDirectoryHandle;
@@ -155,10 +179,10 @@ export async function pickFolder(): Promise<IncomingFolder[]> {
     if (error instanceof DOMException && error.name === "AbortError") return [];
     throw error;
   }
-  const found: FoundFile[] = [];
+  const walk: Walk = { found: [], directories: new Map(), patience: patience(waitMs) };
   // The origin's own root has no name; its files are then loose ones.
-  await walkHandle(handle, handle.name, 0, found);
-  return groupFolders(found);
+  await walkHandle(handle, handle.name, 0, walk);
+  return groupFolders(walk.found, walk.directories);
 }
 
 /** The model folders of `<input type="file" webkitdirectory>` or `multiple`. */

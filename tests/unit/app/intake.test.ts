@@ -96,6 +96,40 @@ describe("a drop", () => {
     const drop = transfer([{ webkitGetAsEntry: null, getAsFile: file("model.safetensors") }, { webkitGetAsEntry: null, getAsFile: file("config.json") }]);
     expect(summary(await collectDrop(drop))).toEqual({ "Loose files": ["config.json", "model.safetensors"] });
   });
+
+  test("keeps the handle of each model's own folder, and of each file", async () => {
+    const inner = directoryHandle("tuned", { "model.safetensors": "file" });
+    const drop = transfer([{ getAsFileSystemHandle: Promise.resolve(directoryHandle("all", { "notes.txt": "file", tuned: inner })), webkitGetAsEntry: null }]);
+    const [folder] = await collectDrop(drop);
+    expect(folder!.directory).toBe(inner);
+    expect(folder!.files[0]!.handle).toMatchObject({ kind: "file", name: "model.safetensors" });
+    const entries = transfer([{ webkitGetAsEntry: directoryEntry("m", [[fileEntry("model.safetensors")]]) }]);
+    const [plain] = await collectDrop(entries);
+    expect([plain!.directory, plain!.files[0]!.handle]).toEqual([undefined, undefined]);
+  });
+});
+
+describe("a folder that the browser does not answer for", () => {
+  const silent = new Promise<never>(() => undefined);
+  const mute = (name: string): unknown => ({ kind: "directory", name, values: () => ({ [Symbol.asyncIterator]: () => ({ next: () => silent }) }) });
+
+  test("is named, with what to do", async () => {
+    const drop = transfer([{ getAsFileSystemHandle: Promise.resolve(directoryHandle("m", { a: mute("a") })), webkitGetAsEntry: null }]);
+    const failure = collectDrop(drop, 20);
+    await expect(failure).rejects.toMatchObject({ code: "permission", details: { where: "m/a" } });
+    await expect(failure).rejects.toThrow(/^Reading the folder m\/a: .*Move the model into a folder of its own/);
+  });
+
+  test("is read by its entry when only the handle is withheld", async () => {
+    const drop = transfer([{ getAsFileSystemHandle: silent, webkitGetAsEntry: directoryEntry("m", [[fileEntry("model.safetensors")]]) }]);
+    expect(summary(await collectDrop(drop, 20))).toEqual({ m: ["model.safetensors"] });
+  });
+
+  test("is named when neither answers", async () => {
+    const entry = { isFile: false, name: "profile", createReader: () => ({ readEntries: () => undefined }) };
+    await expect(collectDrop(transfer([{ getAsFileSystemHandle: silent, webkitGetAsEntry: entry }]), 20)).rejects.toMatchObject({ details: { where: "profile" } });
+    await expect(collectDrop(transfer([{ getAsFileSystemHandle: silent, webkitGetAsEntry: null, getAsFile: file("profile") }]), 20)).rejects.toMatchObject({ details: { where: "profile" } });
+  });
 });
 
 test("a directory input gives folders by relative path", async () => {
