@@ -1,5 +1,8 @@
+import type { Checkpoint } from "../core/tensors";
 import type { Cut, TrimRule } from "../kernels/stats/trim";
+import type { ModelConfig } from "../model/config";
 import type { TensorRole } from "../model/roles";
+import type { PassJournal } from "./journal";
 
 /** Sums for one fine-tuned model over one tensor; all in float64, over the stored values. delta = theta - theta0. */
 export interface ExpertStats {
@@ -56,4 +59,51 @@ export interface TrimOptions {
   key: "fisher" | "magnitude";
   vectors: boolean;
   dropZero: boolean;
+}
+
+/** A tensor of the output that is merged: where its two sides are, and what it is. */
+export interface PassOutput {
+  name: string;
+  role: TensorRole;
+  shape: number[];
+  elements: number;
+  baseName: string;
+  tunedNames: string[];
+}
+
+/** How a pass keeps within its budgets; none of it changes a byte but `panelBytes`, whose panels are sums of their own. */
+export interface PassMemory {
+  /** No panel of weights, of F or of keys is larger; the binding limit when absent. */
+  panelBytes?: number | undefined;
+  /** Block inputs wait in host memory for the backward pass. */
+  inputsOnHost?: boolean | undefined;
+  /** Values of one slice where changes are walked on the CPU. */
+  sliceElements?: number | undefined;
+}
+
+export interface FisherPass {
+  base: Checkpoint;
+  experts: Checkpoint[];
+  /** Where gradients are taken: the base, or the first fine-tuned model (METHODS A36). */
+  at: "base" | "finetuned";
+  config: ModelConfig;
+  sequences: number[][];
+  outputs: PassOutput[];
+  trim: TrimOptions | undefined;
+  trimEmbed: boolean;
+  probes: "none" | "gaussian" | "activations";
+  square: "sequence" | "token";
+  labels: "self" | "sampled";
+  seed: number;
+  masks: MaskStore;
+  signal: AbortSignal;
+  memory?: PassMemory | undefined;
+  onTensor(stats: TensorStats): void;
+  /** Called for each block of each of the passes, in order. */
+  onForwardBlock?(layer: number): void;
+  onBackwardBlock?(layer: number): void;
+  /** Makes the pass one that can be interrupted: it goes on after the last finished step, to the same bits. */
+  journal?: PassJournal | undefined;
+  /** Element-wise F of a tensor, f32 values in row-major order, for who wants to keep it. */
+  onFisher?(name: string, firstElement: number, values: Float32Array): Promise<void>;
 }
