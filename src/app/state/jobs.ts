@@ -12,6 +12,8 @@ export const createJobs: Slice<JobsSlice> = (set, get, env) => ({
     set((s) => ({ queue: s.queue.map((item) => (item.jobId === jobId && (item.state === "waiting" || item.state === "failed") ? { ...item, state: "cancelled" } : item)) }));
     if (get().queue.find((item) => item.jobId === jobId)?.state !== "cancelled") await env.engine.cancel(jobId);
   },
+  pause: (jobId) => env.engine.pause(jobId),
+  resume: (jobId) => env.engine.resume(jobId),
   fail: (caught, context) => {
     const error = toStudioError(caught);
     if (error.code === "cancelled") return;

@@ -18,7 +18,12 @@ export interface IngestItem {
   /** Id in the store, as soon as its header is known there. */
   modelId: string | undefined;
   tookMs: number | undefined;
+  /** Code of the error that ended it. */
+  failure?: string;
 }
+
+/** How dropped folders are added: copied into the browser, or read where they lie, by a kept handle where there is one. */
+export type Adding = "copy" | "link";
 
 export interface CheckpointsSlice {
   models: StoredModel[];
@@ -28,12 +33,23 @@ export interface CheckpointsSlice {
   checking: boolean;
   /** Folders of this visit, in the order they were dropped. */
   queue: IngestItem[];
+  /** Remembered between visits; a folder that waits takes the way that is chosen when its turn comes. */
+  adding: Adding;
+  setAdding(adding: Adding): void;
+  /** The finished result that has become a model: its stage and its id. */
+  adopted: { stageId: string; modelId: string } | undefined;
   /** Adds dropped folders: ingests each, the first free role is base, then fine-tuned. */
-  addFolders(folders: IncomingFolder[], options?: { backend?: "copy" | "session"; sample?: boolean }): Promise<void>;
+  addFolders(folders: IncomingFolder[], options?: { backend?: Adding; sample?: boolean }): Promise<void>;
   /** Reads a folder of this visit again, continuing where it stopped. */
   retry(jobId: string): Promise<void>;
-  /** Gives the copy up and reads the folder where it lies, until the tab is closed. */
+  /** Gives the copy up and reads the folder where it lies. */
   linkInstead(jobId: string): Promise<void>;
+  /** The same for every folder that found no room, and for those that wait. */
+  linkRest(): Promise<void>;
+  /** Asks the browser for a linked model's files again; on a click. */
+  reconnect(id: string): Promise<void>;
+  /** Makes the staged result a stored model where it lies. */
+  useAsInput(): Promise<void>;
   loadSample(): Promise<void>;
   chooseBase(id: string | undefined): void;
   chooseModels(ids: string[]): void;
@@ -80,6 +96,9 @@ export interface JobsSlice {
   errors: { id: string; error: PlainError; context: string }[];
   /** Stops a job; a folder that waits or could not be read leaves the list. */
   cancel(jobId: string): Promise<void>;
+  /** Lets a job wait with all it holds; its progress says so. */
+  pause(jobId: string): Promise<void>;
+  resume(jobId: string): Promise<void>;
   /** Puts a caught error on the page; `context` is the sentence above the card. Cancelling is not an error. */
   fail(error: unknown, context: string): void;
   dismissError(id: string): void;

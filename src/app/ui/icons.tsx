@@ -27,6 +27,7 @@ const shapes = {
   bolt: <path d="M9 1.6L3.4 9h4.2L7 14.4 12.6 7H8.4z" />,
   swap: <><path d="M13.4 6.3A5.6 5.6 0 003 5M2.6 9.7A5.6 5.6 0 0013 11" /><path d="M13.6 2.8v3.5h-3.5M2.4 13.2V9.7h3.5" /></>,
   lock: <><rect x="3.2" y="7" width="9.6" height="6.5" rx="1.2" /><path d="M5.2 7V5a2.8 2.8 0 015.6 0v2" /></>,
+  play: <path d="M5 3.2l7.6 4.8L5 12.8z" />,
   pause: <path d="M5.5 3.5v9M10.5 3.5v9" />,
   chip: <><rect x="4" y="4" width="8" height="8" rx="1" /><path d="M6.4 4V1.8M9.6 4V1.8M6.4 14.2V12M9.6 14.2V12M4 6.4H1.8M4 9.6H1.8M14.2 6.4H12M14.2 9.6H12" /></>,
   stop: <rect x="4" y="4" width="8" height="8" rx="1" />,

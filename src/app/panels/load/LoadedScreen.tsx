@@ -92,16 +92,17 @@ function LoadActions({ reading }: { reading: boolean }) {
   const pair = useStudio(useShallow((s) => pairState(s)));
   const done = useStudio((s) => copiedShare(s.queue, s.running));
   const preflight = useStudio((s) => s.preflight);
+  const paused = useStudio((s) => Object.values(s.running).some((job) => job.kind === "ingest" && job.paused));
   const blocks = preflight?.findings.filter((f) => f.severity === "block").length ?? 0;
   const text = reading
-    ? `Copying, ${progressPercent(done)}%. ${pair.known ? "The check needs only headers and can start now." : "The check needs the headers of both models."}`
+    ? `${paused ? "Paused at " : "Copying, "}${progressPercent(done)}%. ${pair.known ? "The check needs only headers and can start now." : "The check needs the headers of both models."}`
     : !pair.known ? "Check opens when a base and a fine-tuned model are here."
       : !pair.ready ? "A copy is unfinished. The check needs only headers and can start now."
         : preflight === undefined ? "Both are here. The check reads config and headers only."
           : preflight.verdict === "ok" ? "Stored and checked: nothing blocks the merge." : `Stored. ${plural(blocks, "finding")} in Check ${blocks === 1 ? "blocks" : "block"} the merge.`;
   return (
     <ActionBar
-      icon={reading ? "running" : pair.ready ? "check" : "info"} text={text}
+      icon={reading ? (paused ? "pause" : "running") : pair.ready ? "check" : "info"} text={text}
       secondary={{ label: "Start over", quiet: true, onClick: () => void startOver() }}
       primary={{ label: "Continue to Check", disabled: !pair.known, onClick: () => go("check") }}
     />

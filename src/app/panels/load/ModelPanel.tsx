@@ -2,6 +2,7 @@ import { useStudio } from "../../state/useStudio";
 import { bytes, count, duration } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { Chip, Role } from "../../ui/marks";
+import { PauseButton } from "../shell/PauseButton";
 import { IngestBody } from "./QueuePanel";
 
 /** One chosen model: its numbers once it is stored, its progress while it is read. */
@@ -23,6 +24,7 @@ export function ModelPanel({ of: role, id }: { of: "base" | "tuned"; id: string 
       <div className="ph">
         <Role of={role} /><h2>{model.name}</h2><span className="sub" />
         <span className="acts">
+          {reading && <PauseButton jobId={item.jobId} small />}
           {reading && <button type="button" className="btn s" onClick={() => void cancel(item.jobId)}><Icon name="close" small />Cancel</button>}
           {!reading && model.state === "ready" && <Chip tone="ok">{model.backend === "session" ? "Linked in place" : model.hash ? "Stored and verified" : "Stored"}</Chip>}
           {!reading && model.state === "ingesting" && <Chip tone="warn">Unfinished, {model.chunksDone} of {model.chunks} chunks</Chip>}

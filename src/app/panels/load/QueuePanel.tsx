@@ -4,6 +4,7 @@ import { bytes, bytesOf, clock, plural, progressPercent, rate, timeLeft } from "
 import { Icon } from "../../ui/icons";
 import { Chip, Role } from "../../ui/marks";
 import { Phases } from "../shape/ProgressBlock";
+import { PauseButton } from "../shell/PauseButton";
 
 /** A folder that has no entry in the store yet: waiting, or reading its headers, or unreadable. */
 export function QueuePanel({ item, of: role }: { item: IngestItem; of: "base" | "tuned" }) {
@@ -23,7 +24,12 @@ export function QueuePanel({ item, of: role }: { item: IngestItem; of: "base" | 
               <button type="button" className="btn s ghost" onClick={() => void linkInstead(item.jobId)}>Link in place</button>
               <button type="button" className="btn icon s" aria-label={`Remove ${item.name}`} onClick={() => void cancel(item.jobId)}><Icon name="close" small /></button>
             </>
-          ) : <button type="button" className="btn s" onClick={() => void cancel(item.jobId)}><Icon name="close" small />Cancel</button>}
+          ) : (
+            <>
+              {item.state === "reading" && <PauseButton jobId={item.jobId} small />}
+              <button type="button" className="btn s" onClick={() => void cancel(item.jobId)}><Icon name="close" small />Cancel</button>
+            </>
+          )}
         </span>
       </div>
       <div className="pb stack">{item.state === "reading" && <IngestBody jobId={item.jobId} role={role} name={item.name} />}</div>
@@ -58,7 +64,7 @@ export function IngestBody({ jobId, role, name }: { jobId: string; role: "base" 
           </div>
         </>
       )}
-      {progress && <Phases phases={progress.phases} />}
+      {progress && <Phases phases={progress.phases} paused={progress.paused} />}
     </>
   );
 }

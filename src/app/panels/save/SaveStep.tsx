@@ -32,7 +32,6 @@ export default function SaveStep() {
   const refreshModels = useStudio((s) => s.refreshModels);
   const exportModel = useStudio((s) => s.exportModel);
   const fail = useStudio((s) => s.fail);
-  const cancel = useStudio((s) => s.cancel);
   const newMerge = useStudio((s) => s.newMerge);
   const go = useStudio((s) => s.go);
   const picker = pickerOf();
@@ -90,7 +89,7 @@ export default function SaveStep() {
       intro="Each tensor is merged and written as it comes; no file is held in memory. Afterwards every file is read again and checked."
       actions={
         running ? (
-          <ActionBar icon="running" text={phase ? `${phase.label}${phase.count ? `, ${phase.count}` : ""}. Keep this tab open.` : where === "folder" && !job ? "The browser asks which folder." : "Starting."} primary={{ label: verb, disabled: true, onClick: () => undefined }} />
+          <ActionBar icon={job?.paused ? "pause" : "running"} text={phase ? `${job?.paused ? "Paused. " : ""}${phase.label}${phase.count ? `, ${phase.count}` : ""}. Keep this tab open.` : where === "folder" && !job ? "The browser asks which folder." : "Starting."} primary={{ label: verb, disabled: true, onClick: () => undefined }} />
         ) : (
           <ActionBar
             icon={problem || short ? "block" : "storage"}
@@ -103,7 +102,7 @@ export default function SaveStep() {
       }
     >
       {report && !running && report !== again && <Banner icon="clock" lead="The recipe has changed since the last files were written.">{report.name} still has the files of the earlier recipe.</Banner>}
-      {job && <ProgressBlock key={job.jobId} progress={job} label="Writing and checking" reading="writing" stripUnit="part" onCancel={() => void cancel(job.jobId)} />}
+      {job && <ProgressBlock key={job.jobId} jobId={job.jobId} progress={job} label="Writing and checking" reading="writing" stripUnit="part" />}
       <div className={running ? "stack" : "grid2 c save-grid"}>
         <div className="stack">
           <FilesPanel plan={plan} />

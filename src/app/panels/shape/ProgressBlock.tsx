@@ -2,13 +2,16 @@ import { useEffect, useRef, useState } from "react";
 import type { PhaseState, Progress, StripCell } from "../../../core/progress";
 import { layerTicks } from "../../charts/axes";
 import { useWidth } from "../../charts/useWidth";
+import { useStudio } from "../../state/useStudio";
 import { bytes, bytesOf, clock, duration, progressPercent, rate, timeLeft } from "../../ui/format";
 import { Icon } from "../../ui/icons";
+import { PauseButton } from "../shell/PauseButton";
 
 const CELL: Record<StripCell, string> = { empty: "", now: "now", half: "stored", full: "ok" };
 
-/** Headline numbers, bar, strips, phases and Cancel of a long job. A number that is not known yet keeps its place. */
-export function ProgressBlock({ progress, label, reading, onCancel, stripUnit }: { progress: Progress | undefined; label: string; reading: string; onCancel: () => void; stripUnit: string }) {
+/** Headline numbers, bar, strips, phases, Pause and Cancel of a long job. A number that is not known yet keeps its place. */
+export function ProgressBlock({ jobId, progress, label, reading, stripUnit }: { jobId: string; progress: Progress | undefined; label: string; reading: string; stripUnit: string }) {
+  const cancel = useStudio((s) => s.cancel);
   const [stopping, setStopping] = useState(false);
   const done = progressPercent(progress?.fraction);
   const left = timeLeft(progress?.secondsLeft);
@@ -25,16 +28,19 @@ export function ProgressBlock({ progress, label, reading, onCancel, stripUnit }:
             <Stat name={reading} value={rate(progress?.bytesPerSecond)} />
             {progress?.kind !== "export" && <Stat name="GPU memory" value={bytes(progress?.gpuBytes)} />}
           </div>
-          <button type="button" className="btn" disabled={stopping} onClick={() => { setStopping(true); onCancel(); }}>
-            <Icon name="close" />
-            {stopping ? "Stopping" : "Cancel"}
-          </button>
+          <div className="row">
+            <PauseButton jobId={jobId} disabled={stopping} />
+            <button type="button" className="btn" disabled={stopping} onClick={() => { setStopping(true); void cancel(jobId); }}>
+              <Icon name="close" />
+              {stopping ? "Stopping" : "Cancel"}
+            </button>
+          </div>
         </div>
         <div className="bar" role="progressbar" aria-valuenow={done} aria-valuemin={0} aria-valuemax={100} aria-label={label}>
           <i style={{ width: `${(progress?.fraction ?? 0) * 100}%` }} />
         </div>
         {progress?.strips && progress.strips.length > 0 && <Strips strips={progress.strips} unit={stripUnit} />}
-        {progress && <Phases phases={progress.phases} />}
+        {progress && <Phases phases={progress.phases} paused={progress.paused} />}
         <Announce progress={progress} label={label} />
       </div>
     </section>
@@ -79,13 +85,13 @@ function Strips({ strips, unit }: { strips: NonNullable<Progress["strips"]>; uni
 
 const MARK = { done: "check", now: "running", todo: "clock" } as const;
 
-export function Phases({ phases }: { phases: PhaseState[] }) {
+export function Phases({ phases, paused = false }: { phases: PhaseState[]; paused?: boolean | undefined }) {
   return (
     <ol className="phases">
       {phases.map((p) => (
         <li key={p.id} className={p.state === "todo" ? undefined : p.state}>
-          <Icon name={MARK[p.state]} />
-          <span>{p.label}<span className="vh">{p.state === "done" ? ", done" : p.state === "now" ? ", running" : ", to come"}</span></span>
+          <Icon name={paused && p.state === "now" ? "pause" : MARK[p.state]} />
+          <span>{p.label}<span className="vh">{p.state === "done" ? ", done" : p.state === "now" ? (paused ? ", paused" : ", running") : ", to come"}</span></span>
           <span className="num">{p.count ?? ""}</span>
           <span className="num">{p.state === "todo" ? "" : p.state === "now" ? clock(p.elapsedMs ?? 0) : duration(p.elapsedMs)}</span>
         </li>
@@ -94,17 +100,18 @@ export function Phases({ phases }: { phases: PhaseState[] }) {
   );
 }
 
-/** To screen readers: each phase as it starts, and the percent at most every ten seconds. */
+/** To screen readers: each phase as it starts, a pause and its end, and the percent at most every ten seconds. */
 function Announce({ progress, label }: { progress: Progress | undefined; label: string }) {
   const [text, setText] = useState("");
-  const last = useRef({ phase: "", time: 0 });
+  const last = useRef({ phase: "", paused: false, time: 0 });
+  const paused = progress?.paused === true;
   const phase = progress?.phases.find((p) => p.state === "now");
   const percent = progressPercent(progress?.fraction);
   useEffect(() => {
     const now = Date.now();
-    if (!phase || (phase.id === last.current.phase && now - last.current.time < 10_000)) return;
-    last.current = { phase: phase.id, time: now };
-    setText(`${label}: ${phase.label}, ${percent}%`);
-  }, [phase, percent, label]);
+    if (!phase || (phase.id === last.current.phase && paused === last.current.paused && now - last.current.time < 10_000)) return;
+    last.current = { phase: phase.id, paused, time: now };
+    setText(paused ? `${label}: paused at ${percent}%` : `${label}: ${phase.label}, ${percent}%`);
+  }, [phase, paused, percent, label]);
   return <p className="vh" role="status">{text}</p>;
 }

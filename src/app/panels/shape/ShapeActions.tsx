@@ -12,6 +12,7 @@ export function ShapeActions({ state, method, facts, layers, quantities, deltaKn
   const preflight = useStudio((s) => s.preflight);
   const elapsed = useStudio((s) => s.measured?.elapsedMs);
   const phase = useStudio((s) => (s.measuring === undefined ? undefined : s.running[s.measuring]?.phases.find((p) => p.state === "now")));
+  const paused = useStudio((s) => s.measuring !== undefined && s.running[s.measuring]?.paused === true);
   const back: Action = { label: "Back", quiet: true, onClick: () => go("check") };
   const verb = method?.needs.fisher ? "Measure layers" : "Measure the change";
   const blocked = passBlocked(method, preflight, gpu);
@@ -20,7 +21,7 @@ export function ShapeActions({ state, method, facts, layers, quantities, deltaKn
   if (state === "loading") return <ActionBar icon="running" text="Reading what is known of these two models." secondary={back} primary={{ label: verb, disabled: true, onClick: () => undefined }} />;
   if (state === "running") {
     const where = phase ? `${phase.label}${phase.count ? `, ${phase.count}` : ""}.` : "Starting.";
-    return <ActionBar icon="running" text={`${where} You can switch tabs.`} secondary={back} primary={{ label: "Save", disabled: true, onClick: () => undefined }} />;
+    return <ActionBar icon={paused ? "pause" : "running"} text={paused ? `Paused. ${where}` : `${where} You can switch tabs.`} secondary={back} primary={{ label: "Save", disabled: true, onClick: () => undefined }} />;
   }
   if (state === "ready" || state === "stale")
     return (

@@ -119,8 +119,8 @@ function useSettled(state: ShapeState): ShapeState {
 function Running({ fisher }: { fisher: boolean }) {
   const jobId = useStudio((s) => s.measuring);
   const progress = useStudio((s) => (s.measuring === undefined ? undefined : s.running[s.measuring]));
-  const cancel = useStudio((s) => s.cancel);
-  return <ProgressBlock progress={progress} label={fisher ? "Fisher pass" : "Pass over both models"} reading="reading" stripUnit="block" onCancel={() => jobId !== undefined && void cancel(jobId)} />;
+  if (jobId === undefined) return null;
+  return <ProgressBlock jobId={jobId} progress={progress} label={fisher ? "Fisher pass" : "Pass over both models"} reading="reading" stripUnit="block" />;
 }
 
 /** What the pass will do, where its progress will stand. */

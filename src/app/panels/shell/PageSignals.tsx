@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "react";
-import { STEPS } from "../../state";
+import { STEPS, type IngestItem } from "../../state";
 import { useShallow, useStudio, useStudioStore } from "../../state/useStudio";
 import { progressPercent } from "../../ui/format";
 import { favicon } from "./favicon";
@@ -8,18 +8,18 @@ import { watchRequests } from "./requests";
 /** What the page tells outside its own frame: title, icon, theme, a question before closing, screen kept awake, announcements. */
 export function PageSignals() {
   const step = useStudio((s) => STEPS.find(({ id }) => id === s.step)!.label);
-  const [busy, percent] = useStudio(useShallow((s) => {
+  const [busy, percent, paused] = useStudio(useShallow((s) => {
     const jobs = Object.values(s.running);
     const reading = s.queue.some((item) => item.state === "reading" || item.state === "waiting");
     const latest = jobs.at(-1);
-    return [jobs.length > 0 || reading || s.measuring !== undefined, latest ? progressPercent(latest.fraction) : undefined] as const;
+    return [jobs.length > 0 || reading || s.measuring !== undefined, latest ? progressPercent(latest.fraction) : undefined, jobs.length > 0 && jobs.every((job) => job.paused)] as const;
   }));
   const theme = useStudio((s) => s.theme);
   const store = useStudioStore();
 
   useEffect(() => {
-    document.title = percent === undefined ? `${step} · Tributary` : `${percent} % · ${step} · Tributary`;
-  }, [step, percent]);
+    document.title = percent === undefined ? `${step} · Tributary` : `${paused ? "Paused at " : ""}${percent} % · ${step} · Tributary`;
+  }, [step, percent, paused]);
 
   useEffect(() => {
     const link = document.querySelector<HTMLLinkElement>("link[rel=icon]");
@@ -38,7 +38,8 @@ export function PageSignals() {
     return () => window.removeEventListener("beforeunload", ask);
   }, [busy]);
 
-  useEffect(() => (busy ? keepAwake() : undefined), [busy]);
+  const awake = busy && !paused;
+  useEffect(() => (awake ? keepAwake() : undefined), [awake]);
   useEffect(() => watchRequests((names) => store.getState().noteRequests(names)), [store]);
   return <Announcer />;
 }
@@ -66,22 +67,34 @@ function keepAwake(): () => void {
   };
 }
 
-/** To screen readers: the phase of a copy as it starts, its percent at most every ten seconds, and the verdict of the check. */
+/**
+ * To screen readers: the phase of a copy as it starts, a pause and its end, its percent at most every ten seconds, how it
+ * ended, and the verdict of the check.
+ */
 function Announcer() {
   const progress = useStudio((s) => Object.values(s.running).find((job) => job.kind === "ingest"));
   const verdict = useStudio((s) => s.preflight?.verdict);
+  const ended = useStudio((s) => {
+    const item = s.queue.findLast(({ state }) => state in ENDED);
+    return item ? `${item.name}${ENDED[item.state]}` : "";
+  });
   const [text, setText] = useState("");
-  const last = useRef({ phase: "", time: 0 });
+  const last = useRef({ phase: "", paused: false, time: 0 });
   const phase = progress?.phases.find((p) => p.state === "now");
+  const paused = progress?.paused === true;
   const percent = progressPercent(progress?.fraction);
   useEffect(() => {
     const now = Date.now();
-    if (!phase || (phase.id === last.current.phase && now - last.current.time < 10_000)) return;
-    last.current = { phase: phase.id, time: now };
-    setText(`${phase.label}, ${percent}%`);
-  }, [phase, percent]);
+    if (!phase || (phase.id === last.current.phase && paused === last.current.paused && now - last.current.time < 10_000)) return;
+    last.current = { phase: phase.id, paused, time: now };
+    setText(paused ? `Paused at ${percent}%` : `${phase.label}, ${percent}%`);
+  }, [phase, paused, percent]);
+  // A copy that has ended leaves no percent behind.
+  useEffect(() => setText(ended), [ended]);
   useEffect(() => {
     if (verdict) setText(verdict === "ok" ? "The check found no blockers." : "The check found a blocker.");
   }, [verdict]);
   return <p className="vh" role="status">{text}</p>;
 }
+
+const ENDED: Partial<Record<IngestItem["state"], string>> = { done: " is stored.", cancelled: " was stopped; what is copied is kept.", failed: " could not be read." };
