@@ -80,11 +80,6 @@ export abstract class GpuMemory {
     return this.liveBytes + sizeClass(bytes) <= this.budgetBytes;
   }
 
-  /** Whether `bytes` can be set aside without anything being given back for it. */
-  hasSpare(bytes: number): boolean {
-    return this.liveBytes + this.reservedBytes + bytes <= this.budgetBytes;
-  }
-
   /** From now on `reserve` is asked when room is needed, before those added earlier. */
   addReserve(reserve: Reserve): void {
     this.reserves.add(reserve);

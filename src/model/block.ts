@@ -12,7 +12,7 @@ import type { ModelConfig } from "./config";
 import type { GradientBatch, GradientVisitor } from "./gradients";
 import type { Pace } from "./pace";
 import { BufferScope } from "./scope";
-import { loadVector, loadWeight, releaseWeight } from "./weights";
+import { loadVector, loadWeight } from "./weights";
 
 export type LinearRole = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
 export type NormRole = "input_layernorm" | "post_attention_layernorm" | "q_norm" | "k_norm";
@@ -74,12 +74,12 @@ export async function loadBlock(gpu: Gpu, source: TensorSource, config: ModelCon
   return block;
 }
 
-export function releaseBlock(gpu: Gpu, block: BlockWeights): void {
-  for (const { weight, bias } of block.linears.values()) {
-    releaseWeight(gpu, weight);
-    gpu.release(bias);
-  }
-  for (const { gain } of block.norms.values()) gpu.release(gain);
+export const releaseBlock = (gpu: Gpu, block: BlockWeights): void => gpu.release(...blockBuffers(block));
+
+/** Every buffer of a block's parameters. */
+export function blockBuffers(block: BlockWeights): GPUBuffer[] {
+  const linears = [...block.linears.values()].flatMap(({ weight, bias }) => [...weight.panels.map((p) => p.buffer), ...(bias ? [bias] : [])]);
+  return [...linears, ...[...block.norms.values()].map(({ gain }) => gain)];
 }
 
 /** What the backward pass of a block reads; f32, all [rows, ...]. Raw q and k are those before their own norm. */

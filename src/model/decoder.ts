@@ -53,9 +53,11 @@ export interface PassOptions extends CommonOptions {
 export interface PassResult {
   /** Per sequence: mean cross entropy of its L - 1 predictions (against `labels.targets` where given), in nats. */
   losses: number[];
+  /** Blocks that stayed on the GPU from the forward to the backward walk, and so were read once. */
+  pinnedBlocks: number;
 }
 
-export interface ForwardResult extends PassResult {
+export interface ForwardResult extends Pick<PassResult, "losses"> {
   /** With keepHidden: per sequence, L + 1 arrays [length, C]: the embedding, then the output of each block. */
   hidden?: Float32Array[][];
   /** The logits that were asked for, [V] each, in the order of sequences and positions. */
@@ -70,9 +72,9 @@ export interface Decoder {
 }
 
 /**
- * Forward and backward of a decoder, layer by layer: the weights of one block (or one panel of the head) are on the GPU
- * at a time. `pass` keeps the input of each block, forms the loss over vocabulary panels, then walks the blocks
- * backwards, each recomputed from its input.
+ * Forward and backward of a decoder, layer by layer: only the weights of one block (or one panel of the head) need to be
+ * on the GPU at a time. `pass` keeps the input of each block, forms the loss over vocabulary panels, then walks the blocks
+ * backwards, each recomputed from its input. Weights that it will want again stay while the GPU's budget has room.
  *   loss = lossScale * sum over rows of weight[row] * CE[row],   weight = 1 / (L - 1), 0 for the last row of a sequence
  * No attention mask, no BOS is added, positions start at 0 in every sequence.
  * Throws as checkTensors does; forward and pass throw "bad-request" for unusable tokens, "cancelled", and what loading throws.
@@ -107,7 +109,7 @@ export function createDecoder(gpu: Gpu, source: TensorSource, config: ModelConfi
       const { visitor, journal, lossScale: scale = DEFAULT_LOSS_SCALE } = opts;
       const steps = walkSteps(layers);
       const from = journal?.done ?? 0;
-      if (journal && from === steps.all) return { losses: journal.losses! };
+      if (journal && from === steps.all) return { losses: journal.losses!, pinnedBlocks: 0 };
       const run = new DecoderRun(gpu, source, config, options, sequences, opts);
       const log = journal && new DecoderJournal(journal, run, config);
       try {
@@ -137,7 +139,7 @@ export function createDecoder(gpu: Gpu, source: TensorSource, config: ModelConfi
         await run.embeddingBackward(scale, visitor);
         await run.pace.wait();
         await log?.embeddingDone();
-        return { losses };
+        return { losses, pinnedBlocks: run.pinned.reused };
       } finally {
         run.end();
       }

@@ -6,7 +6,7 @@ import type { Gpu } from "../gpu/gpu";
 import { EMBEDDING } from "./architectures";
 import { planBatches } from "./batches";
 import { BatchState } from "./batchState";
-import { blockBackward, blockForward, loadBlock, releaseBlock, type BlockContext } from "./block";
+import { blockBackward, blockBuffers, blockForward, loadBlock, releaseBlock, type BlockContext, type BlockWeights } from "./block";
 import type { ModelConfig } from "./config";
 import type { CommonOptions, DecoderOptions, ForwardResult } from "./decoder";
 import type { DecoderJournal } from "./decoderJournal";
@@ -14,6 +14,7 @@ import type { GradientVisitor } from "./gradients";
 import { Head, type LogitsPanel } from "./head";
 import { LossSweep } from "./loss";
 import { Pace } from "./pace";
+import { Pinned } from "./pinned";
 import { ropeTable } from "./rope";
 import { BufferScope } from "./scope";
 import { gatherEmbeddingRows, loadVector } from "./weights";
@@ -23,6 +24,8 @@ const FINAL_NORM = "model.norm.weight";
 /** The state of one call: batches with their buffers, and the steps in the order in which they are taken. */
 export class DecoderRun extends BufferScope {
   readonly pace: Pace;
+  /** Blocks of the forward walk that the backward walk will want, while there is room for them. */
+  readonly pinned: Pinned<BlockWeights>;
   readonly batches: BatchState[];
   private readonly head: Head;
   readonly lossSweep: LossSweep;
@@ -40,6 +43,7 @@ export class DecoderRun extends BufferScope {
     super(gpu);
     this.pace = new Pace(gpu, common.signal);
     const plan = planBatches(sequences, config, options);
+    this.pinned = new Pinned(gpu, "oldest", blockBuffers);
     this.batches = plan.map((batch, i) => new BatchState(this, batch, { first: i === 0, last: i === plan.length - 1 }));
     this.head = new Head(gpu, source, config, Math.max(...plan.map((b) => b.rows)), options.panelBytes);
     this.lossSweep = new LossSweep(this, this.head, this.pace, config.vocab);
@@ -76,9 +80,12 @@ export class DecoderRun extends BufferScope {
         if (!keepInput || this.options.inputsOnHost) this.free(state.x);
         state.x = y;
       }
-    } finally {
+    } catch (error) {
       releaseBlock(this.gpu, block);
+      throw error;
     }
+    if (keepInput) this.pinned.keep(layer, block);
+    else releaseBlock(this.gpu, block);
   }
 
   async finalNorm(): Promise<void> {
@@ -118,10 +125,11 @@ export class DecoderRun extends BufferScope {
       if (!tied) this.free(state.normed);
       state.dx = dx;
     }
+    if (!tied) head.release();
   }
 
   async backwardBlock(layer: number, visitor: GradientVisitor, journal?: DecoderJournal): Promise<void> {
-    const block = await this.loadBlock(layer);
+    const block = this.pinned.take(layer) ?? (await this.loadBlock(layer));
     try {
       await this.pace.wait();
       for (const state of this.batches) {
@@ -173,6 +181,7 @@ export class DecoderRun extends BufferScope {
   }
 
   override end(): void {
+    this.pinned.end();
     this.head.release();
     super.end();
   }

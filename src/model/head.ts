@@ -5,6 +5,7 @@ import { rowPanels, type Weight, type WeightPanel } from "../gpu/weight";
 import { EMBEDDING, HEAD } from "./architectures";
 import type { ModelConfig } from "./config";
 import type { Pace } from "./pace";
+import { Pinned } from "./pinned";
 import { floatTensor, loadPanel } from "./weights";
 
 /** Logits of one row panel of the vocabulary: f32 [batch rows, panel.rows], columns row0 .. row0 + rows of the vocabulary. */
@@ -14,13 +15,13 @@ export interface LogitsPanel {
 }
 
 /**
- * The output head [V, C] in row panels. A panel is on the GPU only while it is swept over; when there is just one, it
- * stays until `release`, so that the sweeps of a pass read it once.
+ * The output head [V, C] in row panels. A panel is on the GPU while it is swept over, and stays for the next sweep where
+ * there is room, until `release`.
  */
 export class Head {
   readonly name: string;
   readonly ranges: { row0: number; rows: number }[];
-  private resident: WeightPanel | undefined;
+  private readonly kept: Pinned<WeightPanel>;
 
   /** `maxRows`: rows of the largest batch; a panel's weights and its logits both stay within `maxBytes`. */
   constructor(
@@ -31,6 +32,7 @@ export class Head {
     maxBytes = MAX_BINDING_BYTES,
   ) {
     this.name = config.tied ? EMBEDDING : HEAD;
+    this.kept = new Pinned(gpu, "newest", (panel) => [panel.buffer]);
     this.ranges = rowPanels(config.vocab, Math.max(config.hidden, maxRows), maxBytes);
   }
 
@@ -47,8 +49,7 @@ export class Head {
   async sweep<B extends { rows: number }>(batches: readonly B[], hidden: (batch: B) => GPUBuffer, pace: Pace, visit: (batch: B, at: LogitsPanel, index: number) => Promise<void>): Promise<void> {
     const { gpu, config } = this;
     for (const [index, range] of this.ranges.entries()) {
-      const panel = this.resident ?? (await loadPanel(gpu, this.source, this.name, range.row0, range.rows, pace.signal));
-      if (this.ranges.length === 1) this.resident = panel;
+      const panel = this.kept.take(index) ?? (await loadPanel(gpu, this.source, this.name, range.row0, range.rows, pace.signal));
       try {
         await pace.wait();
         for (const batch of batches) {
@@ -62,13 +63,13 @@ export class Head {
           }
         }
       } finally {
-        if (!this.resident) gpu.release(panel.buffer);
+        this.kept.keep(index, panel);
       }
     }
   }
 
+  /** After the last sweep. */
   release(): void {
-    this.gpu.release(this.resident?.buffer);
-    this.resident = undefined;
+    this.kept.end();
   }
 }
