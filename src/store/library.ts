@@ -61,7 +61,7 @@ export function createLibrary<Facts>(env: LibraryEnv<Facts>): Required<Library<F
     throw new StudioError("bad-request", `Opening model ${entry?.model.name ?? id}: it is not stored${entry ? " any more" : ""}. Drop its folder again.`, { title: "Not stored", where: entry?.model.name ?? id, todo: "Drop the folder again." });
   };
 
-  const meterFor = (jobId: string, sources: readonly SourceFile[], copy: boolean, { onProgress = () => undefined }: WorkOptions): ProgressMeter => {
+  const meterFor = (jobId: string, sources: readonly SourceFile[], copy: boolean, { signal, onProgress = () => undefined }: WorkOptions): ProgressMeter => {
     const weights = sources.filter((f) => isWeightFile(f.path));
     const what = weights.length === 1 ? weights[0]!.path : `${weights.length} weight files`;
     const total = sources.reduce((sum, f) => sum + f.size, 0);
@@ -70,7 +70,7 @@ export function createLibrary<Facts>(env: LibraryEnv<Facts>): Required<Library<F
       ? [headers, { id: PHASES.space, label: "Space asked for" }, { id: PHASES.copy, label: `Copying and verifying ${what}` }, { id: PHASES.small, label: "Config, tokenizer and chat template" }]
       : [headers, { id: PHASES.copy, label: `Reading and hashing ${what}` }];
     // A copied byte is worked on twice: written, then read back.
-    const meter = new ProgressMeter(jobId, "ingest", phases, copy ? total * 2 : weights.reduce((sum, f) => sum + f.size, 0), onProgress);
+    const meter = new ProgressMeter(jobId, "ingest", phases, copy ? total * 2 : weights.reduce((sum, f) => sum + f.size, 0), onProgress, { signal });
     meter.bytesTotal = total;
     meter.phase(PHASES.headers);
     return meter;
@@ -109,12 +109,14 @@ export function createLibrary<Facts>(env: LibraryEnv<Facts>): Required<Library<F
     inPlace.open.set(record.id, slot);
     try {
       const source = kept ? await rememberFiles(sources) : [];
-      const known = kept && (await entryOf(record.id));
-      const same = known && isKept(known) && known.model.hash !== undefined && known.source.every((file, i) => file.header === source[i]?.header);
+      const known = await entryOf(record.id);
+      const same = kept && known && isKept(known) && known.model.hash !== undefined && known.source.every((file, i) => file.header === source[i]?.header);
       if (same) Object.assign(record, { hash: known.model.hash, createdAt: known.model.createdAt, chunksDone: record.chunks, state: "ready" });
       else await hashInPlace(slot, meter, signal, chunkBytes);
       if (kept) await catalogue.put({ v: 1, model: record, source, ...kept });
+      // An unfinished copy of the same files gives its space back.
       if (known?.model.backend === "copy") {
+        if (!kept) await catalogue.remove(record.id);
         stores.close(record.id);
         await env.databases.remove(modelDatabase(record.id));
       }
