@@ -1,7 +1,8 @@
 import type { FloatDtype } from "../core/tensors";
 import { fromFloat32, toFloat32 } from "../formats/dtypes";
 import { maskBit } from "./trim";
-import { checkSlice, sliceMask, zeroIsPositive, type Mask, type OpSlice, type StoredBytes, type TensorOp, type TiesOp } from "./ops";
+import { elementwise } from "./elementwise";
+import { checkSlice, floorOf, NEAR, sliceMask, zeroIsPositive, type Mask, type OpSlice, type StoredBytes, type TensorOp, type TiesOp } from "./ops";
 
 const f = Math.fround;
 
@@ -13,11 +14,13 @@ export function applyOpCpu(op: TensorOp, slice: OpSlice, outDtype: FloatDtype): 
   checkSlice(op, slice);
   if (op.kind === "copy") return convert(op.source === undefined ? slice.base! : slice.experts[op.source]!, outDtype);
   if (op.kind === "combine") return fromFloat32(combine(op, slice), outDtype);
-  const scale = f(op.scale ?? 1);
+  const scale = f(op.kind === "add" || op.kind === "ties" ? (op.scale ?? 1) : 1);
   const base = slice.base!;
   const theta0 = toFloat32(base.bytes, base.dtype);
   if (op.kind === "add" && op.coefficients.length === 1) return addOne(theta0, slice, f(op.coefficients[0]!), sliceMask(op.masks?.[0], slice), scale, outDtype);
-  const change = op.kind === "add" ? addMany(op, theta0, slice) : ties(op, theta0, slice);
+  if (op.kind === "rows" && !op.change) return fromFloat32(elementwise(op, theta0, slice), outDtype);
+  if (op.kind === "nearswap") return nearswap(op.t, theta0, slice, outDtype);
+  const change = op.kind === "add" ? addMany(op, theta0, slice) : op.kind === "ties" ? ties(op, theta0, slice) : elementwise(op, theta0, slice);
   const out = new Float32Array(theta0.length);
   for (let i = 0; i < out.length; i++) out[i] = f(f(theta0[i]! + change[i]!) * scale);
   return store(out, base, outDtype, scale, change);
@@ -114,20 +117,40 @@ function ties(op: TiesOp, theta0: Float32Array, slice: OpSlice): Float32Array {
   const weight = new Float32Array(theta0.length);
   op.weights.forEach((w, k) => {
     const x = movesOf(op, k, theta0, slice);
-    const share = op.divisor === "count" ? 1 : f(w);
+    const part = f(op.parts?.[k] ?? 1);
+    const share = op.divisor === "count" ? 1 : f(op.shares?.[k] ?? w);
     for (let i = 0; i < x.length; i++) {
       const vote = votes[i]!;
       const value = x[i]!;
       if (vote > 0 || (vote === 0 && positive) ? value > 0 : value < 0) {
-        sum[i] = sum[i]! + value;
+        sum[i] = sum[i]! + f(part * value);
         weight[i] = weight[i]! + share;
       }
     }
   });
   const lambda = f(op.lambda);
   const divide = op.divisor !== "none";
-  for (let i = 0; i < sum.length; i++) sum[i] = lambda * (divide && weight[i] !== 0 ? f(sum[i]! / weight[i]!) : sum[i]!);
+  const floor = f(floorOf(op));
+  for (let i = 0; i < sum.length; i++) {
+    const by = Math.max(weight[i]!, floor);
+    sum[i] = lambda * (divide && by !== 0 ? f(sum[i]! / by) : sum[i]!);
+  }
   return sum;
+}
+
+/** The other model's own bits where the whole change is taken. */
+function nearswap(t: number, theta0: Float32Array, slice: OpSlice, outDtype: FloatDtype): Uint8Array {
+  const out = toFloat32(slice.experts[0]!.bytes, slice.experts[0]!.dtype);
+  const change = new Float32Array(out.length);
+  const step = f(t);
+  const near = f(NEAR);
+  for (let i = 0; i < out.length; i++) {
+    const d = f(out[i]! - theta0[i]!);
+    const share = f(step / Math.max(Math.abs(d), near));
+    change[i] = share >= 1 ? d : share * d;
+    if (!(share >= 1)) out[i] = theta0[i]! + change[i]!;
+  }
+  return store(out, slice.base!, outDtype, 1, change);
 }
 
 /** Rounds to the output dtype; entries whose change is 0 keep the base's bits when dtype and scale allow it. */

@@ -5,10 +5,13 @@ import { addDelta } from "../kernels/merge/addDelta";
 import { agree, vote } from "../kernels/merge/elect";
 import { finish } from "../kernels/merge/finish";
 import { linearCombination } from "../kernels/merge/linearCombination";
+import { nearswap } from "../kernels/merge/nearswap";
+import { ram, touch } from "../kernels/merge/ram";
+import { rows } from "../kernels/merge/rows";
 import { ties, TIES_EXPERTS } from "../kernels/merge/ties";
 import { maskWords } from "../kernels/stats/trim";
 import { convert } from "./cpu";
-import { checkSlice, sliceMask, zeroIsPositive, type Mask, type OpSlice, type StoredBytes, type TensorOp, type TiesOp } from "./ops";
+import { checkSlice, floorOf, NEAR, sliceMask, TOUCHED, zeroIsPositive, type Mask, type OpSlice, type RowsOp, type StoredBytes, type TensorOp, type TiesOp } from "./ops";
 
 interface OnGpu {
   buffer: GPUBuffer;
@@ -33,6 +36,9 @@ export async function applyOpGpu(gpu: Gpu, op: TensorOp, slice: OpSlice, outDtyp
     if (op.kind === "add" && op.coefficients.length === 1) encodeAddOne(gpu, op, slice, base!, out, outDtype);
     else if (op.kind === "ties" && op.weights.length <= TIES_EXPERTS && op.weights.length > 0) encodeFewTies(gpu, op, slice, base!, hold, out, outDtype);
     else if (op.kind === "ties") encodeTies(gpu, op, slice, base!, hold, out, outDtype);
+    else if (op.kind === "rows") encodeRows(gpu, op, slice, base!, hold, out, outDtype);
+    else if (op.kind === "nearswap") encodeNearswap(gpu, op.t, slice, base!, out, outDtype);
+    else if (op.kind === "ram") encodeRam(gpu, op.lambdas, slice, base!, hold, out, outDtype);
     else encodeSum(gpu, op, slice, base, hold, out, outDtype);
     return await gpu.read(out, n * bytesPerElement(outDtype));
   } finally {
@@ -83,7 +89,7 @@ function encodeSum(gpu: Gpu, op: TensorOp & { kind: "add" | "combine" }, slice: 
   gpu.run(
     finish,
     { base: base?.buffer ?? sum, sum, weight: sum, out },
-    { n, lambda: 1, scale: op.kind === "add" ? (op.scale ?? 1) : 1, zero: 0 },
+    { n, lambda: 1, scale: op.kind === "add" ? (op.scale ?? 1) : 1, least: 0, zero: 0 },
     { BASE_DTYPE: base ? WEIGHT_DTYPE[base.dtype] : 0, OUT_DTYPE: WEIGHT_DTYPE[outDtype], ADD: DELTA, DIVIDE: 0 },
   );
 }
@@ -99,11 +105,13 @@ function encodeFewTies(gpu: Gpu, op: TiesOp, slice: OpSlice, base: OnGpu, hold: 
   const masks = parts.some(Boolean) ? hold(gpu.alloc(4 * words * EXPERTS, "masks")) : t0.buffer;
   parts.forEach((part, k) => part && gpu.write(masks, 4 * words * k, part));
   const [w0 = 0, w1 = 0, w2 = 0, w3 = 0] = op.weights;
+  const [p0 = 1, p1 = 1, p2 = 1, p3 = 1] = op.parts ?? [];
+  const [s0 = 0, s1 = 0, s2 = 0, s3 = 0] = op.shares ?? op.weights;
   const dtypeOf = (expert: OnGpu): number => WEIGHT_DTYPE[expert.dtype];
   gpu.run(
     ties,
     { base: base.buffer, tuned0: t0.buffer, tuned1: t1.buffer, tuned2: t2.buffer, tuned3: t3.buffer, masks, out },
-    { n, words, w0, w1, w2, w3, lambda: op.lambda, scale: op.scale ?? 1, positive: zeroIsPositive(op) ? 1 : 0, zero: 0 },
+    { n, words, w0, w1, w2, w3, p0, p1, p2, p3, s0, s1, s2, s3, lambda: op.lambda, scale: op.scale ?? 1, least: floorOf(op), positive: zeroIsPositive(op) ? 1 : 0, zero: 0 },
     {
       BASE_DTYPE: dtypeOf(base), OUT_DTYPE: WEIGHT_DTYPE[outDtype], EXPERTS,
       DTYPE_0: dtypeOf(t0), DTYPE_1: dtypeOf(t1), DTYPE_2: dtypeOf(t2), DTYPE_3: dtypeOf(t3),
@@ -128,14 +136,67 @@ function encodeTies(gpu: Gpu, op: TiesOp, slice: OpSlice, base: OnGpu, hold: (b:
     gpu.run(
       agree,
       { base: base.buffer, tuned: tuned.buffer, mask, votes, sum, weight },
-      { n, w, positive: zeroIsPositive(op) ? 1 : 0, zero: 0 },
+      { n, w, part: op.parts?.[k] ?? 1, share: op.shares?.[k] ?? w, positive: zeroIsPositive(op) ? 1 : 0, zero: 0 },
       { ...constants(tuned, hasMask, k), COUNT: op.divisor === "count" ? 1 : 0 },
     ),
   );
   gpu.run(
     finish,
     { base: base.buffer, sum, weight, out },
-    { n, lambda: op.lambda, scale: op.scale ?? 1, zero: 0 },
+    { n, lambda: op.lambda, scale: op.scale ?? 1, least: floorOf(op), zero: 0 },
     { BASE_DTYPE: WEIGHT_DTYPE[base.dtype], OUT_DTYPE: WEIGHT_DTYPE[outDtype], ADD: 1, DIVIDE: op.divisor === "none" ? 0 : 1 },
   );
+}
+
+function encodeRows(gpu: Gpu, op: RowsOp, slice: OpSlice, base: OnGpu, hold: (b: GPUBuffer) => GPUBuffer, out: GPUBuffer, outDtype: FloatDtype): void {
+  const n = slice.elements;
+  const row0 = Math.floor(slice.start / op.cols);
+  const sum = hold(gpu.alloc(4 * n, "sum"));
+  // Only the coefficients of the rows in this slice go along.
+  const part = (c: Float32Array): Float32Array => (op.by === "column" ? c : c.subarray(row0, Math.ceil((slice.start + n) / op.cols)));
+  const add = (tuned: OnGpu, c: Float32Array, FIRST: number): void => {
+    const coefficients = gpu.upload(part(c), "coefficients");
+    gpu.run(
+      rows,
+      { base: base.buffer, tuned: tuned.buffer, c: coefficients, sum },
+      { n, cols: op.cols, start: slice.start - row0 * op.cols, zero: 0 },
+      { BASE_DTYPE: WEIGHT_DTYPE[base.dtype], TUNED_DTYPE: WEIGHT_DTYPE[tuned.dtype], DELTA: op.change ? 1 : 0, FIRST, COLUMNS: op.by === "column" ? 1 : 0 },
+    );
+    gpu.release(coefficients);
+  };
+  if (!op.change) add(base, op.base, 1);
+  op.coefficients.forEach((c, k) => withExpert(gpu, slice.experts[k]!, undefined, (tuned) => add(tuned, c, op.change && k === 0 ? 1 : 0)));
+  gpu.run(
+    finish,
+    { base: base.buffer, sum, weight: sum, out },
+    { n, lambda: 1, scale: 1, least: 0, zero: 0 },
+    { BASE_DTYPE: WEIGHT_DTYPE[base.dtype], OUT_DTYPE: WEIGHT_DTYPE[outDtype], ADD: op.change ? 1 : 0, DIVIDE: 0 },
+  );
+}
+
+function encodeNearswap(gpu: Gpu, t: number, slice: OpSlice, base: OnGpu, out: GPUBuffer, outDtype: FloatDtype): void {
+  withExpert(gpu, slice.experts[0]!, undefined, (tuned) =>
+    gpu.run(
+      nearswap,
+      { base: base.buffer, tuned: tuned.buffer, out },
+      { n: slice.elements, t, near: NEAR, scale: 1, zero: 0 },
+      { BASE_DTYPE: WEIGHT_DTYPE[base.dtype], TUNED_DTYPE: WEIGHT_DTYPE[tuned.dtype], OUT_DTYPE: WEIGHT_DTYPE[outDtype] },
+    ),
+  );
+}
+
+function encodeRam(gpu: Gpu, lambdas: readonly number[], slice: OpSlice, base: OnGpu, hold: (b: GPUBuffer) => GPUBuffer, out: GPUBuffer, outDtype: FloatDtype): void {
+  const n = slice.elements;
+  const [sum, alone, count] = [hold(gpu.alloc(4 * n, "sum")), hold(gpu.alloc(4 * n, "own changes")), hold(gpu.alloc(4 * n, "models"))];
+  lambdas.forEach((lambda, k) =>
+    withExpert(gpu, slice.experts[k]!, undefined, (tuned) =>
+      gpu.run(
+        touch,
+        { base: base.buffer, tuned: tuned.buffer, sum, alone, count },
+        { n, lambda, least: TOUCHED, zero: 0 },
+        { BASE_DTYPE: WEIGHT_DTYPE[base.dtype], TUNED_DTYPE: WEIGHT_DTYPE[tuned.dtype], FIRST: k === 0 ? 1 : 0 },
+      ),
+    ),
+  );
+  gpu.run(ram, { base: base.buffer, sum, alone, count, out }, { n, scale: 1, zero: 0 }, { BASE_DTYPE: WEIGHT_DTYPE[base.dtype], OUT_DTYPE: WEIGHT_DTYPE[outDtype] });
 }

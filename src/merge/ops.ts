@@ -13,12 +13,29 @@ export type Mask = Uint32Array | undefined;
  *   ties     x_k = w_k m_k (theta_k - theta0); elect one sign per entry by the sum of x_k or of sign(x_k); sum the x_k of
  *            that sign; divide by their weights, their number, or not; theta0 + lambda * that, times scale
  *            A vote of 0: `plus`, or the sign of `majority` over the model with 0 as minus (METHODS 3a.3)
+ *   rows     combine or add with coefficients of their own for every row, or every column
+ *   nearswap theta0 + min(1, t / max(|d|, 1e-6)) d, d = theta - theta0: the other model where it is near, a step t towards it elsewhere
+ *   ram      d_k counts where |d_k| > 1e-5: theta0 + lambda_k d_k where one model counts, theta0 + their mean where several do
  */
 export type TensorOp =
   | { kind: "copy"; source?: number }
   | { kind: "add"; coefficients: number[]; masks?: Mask[]; scale?: number }
   | { kind: "combine"; baseCoefficient: number; coefficients: number[] }
-  | TiesOp;
+  | TiesOp
+  | RowsOp
+  | { kind: "nearswap"; t: number }
+  | { kind: "ram"; lambdas: number[] };
+
+/** Coefficients by row or column of the whole tensor; `change` says what they multiply: changes added to the base, or values. */
+export interface RowsOp {
+  kind: "rows";
+  by: "row" | "column";
+  cols: number;
+  change: boolean;
+  /** Of the base; not used where `change` is true. */
+  base: Float32Array;
+  coefficients: Float32Array[];
+}
 
 export interface TiesOp {
   kind: "ties";
@@ -28,6 +45,12 @@ export interface TiesOp {
   elect: "sum" | "count";
   zero: "plus" | "majority";
   divisor: "weights" | "count" | "none";
+  /** Multiplies x_k in the sum, after the vote; 1 where absent. */
+  parts?: number[];
+  /** What x_k counts in the division by weights; w_k where absent. */
+  shares?: number[];
+  /** The division by weights never divides by less. */
+  floor?: number;
   majority?: number;
   scale?: number;
 }
@@ -57,12 +80,32 @@ export function sliceMask(mask: Mask, slice: { start: number; elements: number }
 /** Whether the vote of an entry whose votes cancel is positive. */
 export const zeroIsPositive = (op: TiesOp): boolean => op.zero === "plus" || (op.majority ?? 0) > 0;
 
+/** The smallest divisor of a TIES operation: what f32 holds where none is given. */
+export const floorOf = (op: TiesOp): number => op.floor ?? -3.4028234663852886e38;
+
+/** |change| above which RAM counts an entry as touched, and nearswap's smallest distance (METHODS 9). */
+export const TOUCHED = 1e-5;
+export const NEAR = 1e-6;
+
+/** Fine-tuned models that an operation reads, from the first. */
+function expertsOf(op: Exclude<TensorOp, { kind: "copy" }>): number {
+  switch (op.kind) {
+    case "nearswap":
+      return 1;
+    case "ram":
+      return op.lambdas.length;
+    case "ties":
+      return op.weights.length;
+    default:
+      return op.coefficients.length;
+  }
+}
+
 /** Which stored values an operation reads. */
 export function readsOf(op: TensorOp, experts: number): { base: boolean; experts: boolean[] } {
   const all = Array.from({ length: experts }, () => true);
   if (op.kind === "copy") return { base: op.source === undefined, experts: all.map((_, i) => i === op.source) };
-  if (op.kind === "combine") return { base: op.baseCoefficient !== 0, experts: all.map((_, i) => i < op.coefficients.length) };
-  return { base: true, experts: all.map((_, i) => i < (op.kind === "add" ? op.coefficients : op.weights).length) };
+  return { base: op.kind !== "combine" || op.baseCoefficient !== 0, experts: all.map((_, i) => i < expertsOf(op)) };
 }
 
 /** Throws "internal" when a slice does not fit its operation: a fault of the caller, not of the models. */
@@ -72,7 +115,7 @@ export function checkSlice(op: TensorOp, slice: OpSlice): void {
   };
   if (slice.start % SLICE_ALIGN !== 0) fail(`it starts at element ${slice.start}, expected a multiple of ${SLICE_ALIGN}`);
   const reads = readsOf(op, slice.experts.length);
-  const needed = op.kind === "add" || op.kind === "combine" ? op.coefficients.length : op.kind === "ties" ? op.weights.length : op.source === undefined ? 0 : op.source + 1;
+  const needed = op.kind !== "copy" ? expertsOf(op) : op.source === undefined ? 0 : op.source + 1;
   if (slice.experts.length < needed) fail(`${slice.experts.length} fine-tuned models were given, ${needed} expected`);
   const check = (part: StoredBytes | undefined, who: string) => {
     const want = slice.elements * (part ? bytesPerElement(part.dtype) : 0);

@@ -24,7 +24,7 @@ export const agree = defineKernel({
   lib: [values, quads, expert, elected],
   inputs: ["base", "tuned", "mask", "votes"],
   outputs: ["sum", "weight"],
-  params: { n: "u32", w: "f32", positive: "u32", zero: "u32", group0: "u32" },
+  params: { n: "u32", w: "f32", part: "f32", share: "f32", positive: "u32", zero: "u32", group0: "u32" },
   constants: { BASE_DTYPE: 0, TUNED_DTYPE: 0, HAS_MASK: 1, COUNT: 0, FIRST: 0 },
   workgroups: ({ n }) => Math.ceil(n / 2048),
   cost: ({ n }) => 40 * n,

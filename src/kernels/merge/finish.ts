@@ -12,7 +12,7 @@ export const finish = defineKernel({
   lib: [values, pack, divide, quads, merged],
   inputs: ["base", "sum", "weight"],
   outputs: ["out"],
-  params: { n: "u32", lambda: "f32", scale: "f32", zero: "u32", group0: "u32" },
+  params: { n: "u32", lambda: "f32", scale: "f32", least: "f32", zero: "u32", group0: "u32" },
   constants: { BASE_DTYPE: 0, OUT_DTYPE: 0, ADD: 1, DIVIDE: 0 },
   workgroups: ({ n }) => Math.ceil(n / 2048),
   cost: ({ n }) => 60 * n,

@@ -16,7 +16,7 @@ export const ties = defineKernel({
   lib: [values, pack, divide, quads, merged, elected],
   inputs: ["base", "tuned0", "tuned1", "tuned2", "tuned3", "masks"],
   outputs: ["out"],
-  params: { n: "u32", words: "u32", w0: "f32", w1: "f32", w2: "f32", w3: "f32", lambda: "f32", scale: "f32", positive: "u32", zero: "u32", group0: "u32" },
+  params: { n: "u32", words: "u32", w0: "f32", w1: "f32", w2: "f32", w3: "f32", p0: "f32", p1: "f32", p2: "f32", p3: "f32", s0: "f32", s1: "f32", s2: "f32", s3: "f32", lambda: "f32", scale: "f32", least: "f32", positive: "u32", zero: "u32", group0: "u32" },
   constants: { BASE_DTYPE: 0, OUT_DTYPE: 0, EXPERTS: TIES_EXPERTS, DTYPE_0: 0, DTYPE_1: 0, DTYPE_2: 0, DTYPE_3: 0, MASKED: 0, COUNT_VOTES: 0, DIVISOR: 0 },
   workgroups: ({ n }) => Math.ceil(n / 2048),
   cost: ({ n }) => 100 * n,

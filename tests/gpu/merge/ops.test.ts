@@ -35,6 +35,9 @@ async function expectTwins(op: TensorOp, slice: OpSlice, outDtype: FloatDtype): 
   return cpu;
 }
 
+/** Coefficients of one sign by rows of 41, so that nothing cancels. */
+const shares = (seed: number, n: number): Float32Array => randomFloats(seed, Math.ceil(n / 41)).map((v) => 0.1 + 0.3 * v * v);
+
 const opsOf = (n: number): [string, TensorOp][] => [
   ["add, one", { kind: "add", coefficients: [0.6543], masks: [randomMask(1, n)] }],
   ["add, one, scaled", { kind: "add", coefficients: [0.511741], masks: [randomMask(2, n)], scale: 0.857493 }],
@@ -45,6 +48,11 @@ const opsOf = (n: number): [string, TensorOp][] => [
   ["combine with base", { kind: "combine", baseCoefficient: 0.1, coefficients: [0.9] }],
   ["ties, sum, weights", { kind: "ties", weights: [0.7, 0.4, 1.3], masks: [randomMask(6, n), randomMask(7, n), randomMask(8, n)], lambda: 0.9, elect: "sum", zero: "plus", divisor: "weights" }],
   ["ties, count, count", { kind: "ties", weights: [1, 1, 1], lambda: 1, elect: "count", zero: "plus", divisor: "count" }],
+  ["ties, parts and shares", { kind: "ties", weights: [1, 1, 1], parts: [0.2, 0.5, 0.3], shares: [0.2, 0.5, 0.3], floor: 1e-6, masks: [randomMask(9, n), undefined, randomMask(10, n)], lambda: 1, elect: "sum", zero: "plus", divisor: "weights" }],
+  ["rows of values", { kind: "rows", by: "row", cols: 41, change: false, base: shares(31, n), coefficients: [32, 33, 34].map((seed) => shares(seed, n)) }],
+  ["columns of changes", { kind: "rows", by: "column", cols: 41, change: true, base: new Float32Array(0), coefficients: [35, 36, 37].map((seed) => randomFloats(seed, 41)) }],
+  ["nearswap", { kind: "nearswap", t: 0.01 }],
+  ["ram", { kind: "ram", lambdas: [1, 1.02, 1.01] }],
   ["ties, majority, none", { kind: "ties", weights: [1, 1], lambda: 1.5, elect: "sum", zero: "majority", divisor: "none", majority: -3, scale: 0.9 }],
 ];
 
@@ -60,7 +68,7 @@ describe("GPU bytes equal CPU bytes, and both the float64 reference", () => {
       const values = slice.experts.map((e) => toFloat32(e.bytes, e.dtype));
       const base = toFloat32(slice.base!.bytes, dtypes[0]!);
       const masks = op.kind === "add" || op.kind === "ties" ? op.masks : undefined;
-      const want = Float64Array.from(base, (b, i) => mergeOne(op, b, values.map((v) => v[i]!), values.map((_, k) => !masks?.[k] || maskBit(masks[k], i))));
+      const want = Float64Array.from(base, (b, i) => mergeOne(op, b, values.map((v) => v[i]!), values.map((_, k) => !masks?.[k] || maskBit(masks[k], i)), i));
       for (const out of outs) {
         const bytes = await expectTwins(op, slice, out);
         // Half a step of the output dtype, a few f32 roundings, and a step of the f16 subnormals. Votes that cancel in f64 but

@@ -1,7 +1,7 @@
 import type { TensorOp } from "../../../src/merge/ops";
 
 /** One output value in float64, written from METHODS 2 and 3: x[k] are the experts' values, keep[k] whether the mask keeps them. */
-export function mergeOne(op: TensorOp, base: number, x: readonly number[], keep: readonly boolean[]): number {
+export function mergeOne(op: TensorOp, base: number, x: readonly number[], keep: readonly boolean[], at = 0): number {
   switch (op.kind) {
     case "copy":
       return op.source === undefined ? base : x[op.source]!;
@@ -14,9 +14,23 @@ export function mergeOne(op: TensorOp, base: number, x: readonly number[], keep:
       const vote = moves.reduce((sum, m) => sum + (op.elect === "count" ? Math.sign(m) : m), 0);
       const up = vote > 0 || (vote === 0 && (op.zero === "plus" || (op.majority ?? 0) > 0));
       const agreeing = moves.flatMap((m, k) => ((up ? m > 0 : m < 0) ? [k] : []));
-      const sum = agreeing.reduce((s, k) => s + moves[k]!, 0);
-      const by = op.divisor === "none" ? 1 : agreeing.reduce((s, k) => s + (op.divisor === "count" ? 1 : op.weights[k]!), 0);
+      const sum = agreeing.reduce((s, k) => s + (op.parts?.[k] ?? 1) * moves[k]!, 0);
+      const shares = agreeing.reduce((s, k) => s + (op.divisor === "count" ? 1 : (op.shares ?? op.weights)[k]!), 0);
+      const by = op.divisor === "none" ? 1 : Math.max(shares, op.floor ?? -Infinity);
       return (base + op.lambda * (sum / (by === 0 ? 1 : by))) * (op.scale ?? 1);
+    }
+    case "rows": {
+      const r = op.by === "row" ? Math.floor(at / op.cols) : at % op.cols;
+      return op.coefficients.reduce((sum, c, k) => sum + c[r]! * (op.change ? x[k]! - base : x[k]!), op.change ? base : op.base[r]! * base);
+    }
+    case "nearswap": {
+      const d = x[0]! - base;
+      return base + Math.min(1, Math.max(0, op.t / Math.max(Math.abs(d), 1e-6))) * d;
+    }
+    case "ram": {
+      const touching = op.lambdas.flatMap((lambda, k) => (Math.abs(x[k]! - base) > 1e-5 ? [{ lambda, d: x[k]! - base }] : []));
+      if (touching.length < 2) return base + touching.reduce((sum, t) => sum + t.lambda * t.d, 0);
+      return base + touching.reduce((sum, t) => sum + t.d, 0) / touching.length;
     }
   }
 }
