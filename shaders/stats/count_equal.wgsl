@@ -14,10 +14,12 @@ var<workgroup> sums: array<u32, 64>;
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) lane: u32) {
   let group = params.group0 + id.x + id.y * count.x;
+  // A threshold that is not a number equals nothing, not even itself.
+  let wanted = select(0xffffffffu, cut[0], cut[0] <= 0x7f800000u);
   var equal = 0u;
   for (var i = 0u; i < 32u; i++) {
     let e = group * 2048u + i * 64u + lane;
-    if (e < params.n && (keys[min(e, params.n - 1u)] & 0x7fffffffu) == cut[0]) { equal++; }
+    if (e < params.n && (keys[min(e, params.n - 1u)] & 0x7fffffffu) == wanted) { equal++; }
   }
   sums[lane] = equal;
   workgroupBarrier();

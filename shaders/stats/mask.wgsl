@@ -4,7 +4,7 @@
 //   2 in   before  [groups]        u32: equal keys before each workgroup; not read when EXACT is 0
 //   3 out  words   [ceil(n / 32)]  u32   =    least significant bit first; bits past n are 0
 //   4 uniform      n, dropZero, group0: u32   dropZero 1: a key of 0 is never kept
-// One word a thread, 64 words a workgroup.
+// One word a thread, 64 words a workgroup. A key that is not a number ranks above all others and is not kept.
 override EXACT: u32 = 0u;
 
 struct Params { n: u32, dropZero: u32, group0: u32 }
@@ -27,8 +27,9 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u,
   var equal = 0u;
   for (var i = 0u; i < length; i++) {
     let key = keys[start + i] & 0x7fffffffu;
-    above |= select(0u, 1u << i, key > threshold);
-    equal |= select(0u, 1u << i, key == threshold);
+    let number = key <= 0x7f800000u;
+    above |= select(0u, 1u << i, key > threshold && number);
+    equal |= select(0u, 1u << i, key == threshold && number);
   }
   if (EXACT == 1u) {
     equals[lane] = countOneBits(equal);

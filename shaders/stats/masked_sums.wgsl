@@ -5,8 +5,6 @@
 //   3 out  partials  [groups] 4 x f32   =    finished in float64 on the CPU
 //   4 uniform        n, group0: u32
 // The two sums give |theta0 + a m delta|^2 = |theta0|^2 + 2 a dot + a^2 kept2 for every a (METHODS A27).
-override BASE_DTYPE: u32 = 0u;
-override TUNED_DTYPE: u32 = 0u;
 override HAS_MASK: u32 = 1u;
 
 struct Params { n: u32, group0: u32 }
@@ -17,16 +15,6 @@ struct Params { n: u32, group0: u32 }
 @group(0) @binding(4) var<uniform> params: Params;
 
 var<workgroup> sums: array<vec4f, 64>;
-
-fn base_pair(p: u32) -> vec2f {
-  if (BASE_DTYPE == 0u) { return vec2f(bitcast<f32>(base[2u * p]), bitcast<f32>(base[2u * p + 1u])); }
-  return unpack_pair(base[p], BASE_DTYPE);
-}
-
-fn tuned_pair(p: u32) -> vec2f {
-  if (TUNED_DTYPE == 0u) { return vec2f(bitcast<f32>(tuned[2u * p]), bitcast<f32>(tuned[2u * p + 1u])); }
-  return unpack_pair(tuned[p], TUNED_DTYPE);
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) lane: u32) {

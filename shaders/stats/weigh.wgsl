@@ -8,11 +8,6 @@
 //   5 uniform        n, group0: u32
 // 64 threads of 16 pairs each: one dispatch of few, fat threads is what software adapters need.
 // Source: arXiv 2603.21705 Algorithm 1, steps 2 and 4.
-override BASE_DTYPE: u32 = 0u;
-override TUNED_DTYPE: u32 = 0u;
-override HAS_FISHER: u32 = 1u;
-override KEY: u32 = 0u;
-
 struct Params { n: u32, group0: u32 }
 @group(0) @binding(0) var<storage, read> fisher: array<f32>;
 @group(0) @binding(1) var<storage, read> base: array<u32>;
@@ -23,38 +18,14 @@ struct Params { n: u32, group0: u32 }
 
 var<workgroup> sums: array<vec4f, 64>;
 
-fn base_pair(p: u32) -> vec2f {
-  if (BASE_DTYPE == 0u) { return vec2f(bitcast<f32>(base[2u * p]), bitcast<f32>(base[2u * p + 1u])); }
-  return unpack_pair(base[p], BASE_DTYPE);
-}
-
-fn tuned_pair(p: u32) -> vec2f {
-  if (TUNED_DTYPE == 0u) { return vec2f(bitcast<f32>(tuned[2u * p]), bitcast<f32>(tuned[2u * p + 1u])); }
-  return unpack_pair(tuned[p], TUNED_DTYPE);
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) lane: u32) {
   let group = params.group0 + id.x + id.y * count.x;
   var sum = vec4f(0.0);
   for (var i = 0u; i < 16u; i++) {
     let p = group * 1024u + i * 64u + lane;
-    let e = 2u * p;
-    if (e >= params.n) { break; }
-    let second = e + 1u < params.n;
-    var theta0 = base_pair(p);
-    theta0.y = select(0.0, theta0.y, second);
-    let theta = tuned_pair(p);
-    var delta = theta - theta0;
-    delta.y = select(0.0, delta.y, second);
-    var f = vec2f(0.0);
-    if (HAS_FISHER == 1u) { f = vec2f(fisher[e], select(0.0, fisher[min(e + 1u, params.n - 1u)], second)); }
-    let size = abs(delta);
-    let key = select(f * size, size, KEY == 1u);
-    keys[e] = key.x;
-    if (second) { keys[e + 1u] = key.y; }
-    let square = delta * delta;
-    sum += vec4f(f.x + f.y, square.x + square.y, dot(f, square), dot(theta0, theta0));
+    if (2u * p >= params.n) { break; }
+    sum += weigh_pair(p).terms;
   }
   sums[lane] = sum;
   workgroupBarrier();

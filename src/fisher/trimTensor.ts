@@ -76,7 +76,7 @@ export async function weighChange(scope: BufferScope, change: Change, key: "fish
   for (const panel of panelsOf(change)) {
     const sides = await load(scope, change, panel.row0, panel.rows, signal);
     const weighed = weighPanel(gpu, { ...(panel.fisher ? { fisher: panel.fisher } : {}), base: sides.base, tuned: sides.tuned, elements: sides.elements, key: panel.fisher ? key : "magnitude" });
-    keys.push({ keys: scope.adopt(weighed.keys), elements: sides.elements });
+    keys.push({ keys: scope.adopt(weighed.keys), elements: sides.elements, ...(weighed.digits ? { digits: scope.adopt(weighed.digits) } : {}) });
     partials.push({ ...weighed.partials, buffer: scope.adopt(weighed.partials.buffer) });
     for (const name of ["base", "tuned"] as const) {
       const side = sides[name];
@@ -91,7 +91,7 @@ export async function weighChange(scope: BufferScope, change: Change, key: "fish
   return { keys, sums, kept, change: { ...change, base: { ...change.base, resident: resident.base }, tuned: { ...change.tuned, resident: resident.tuned } } };
 }
 
-export const releaseWeighed = (scope: BufferScope, { keys, kept }: Pick<Weighed, "keys" | "kept">): void => scope.free(...keys.map((k) => k.keys), ...kept);
+export const releaseWeighed = (scope: BufferScope, { keys, kept }: Pick<Weighed, "keys" | "kept">): void => scope.free(...keys.flatMap((k) => [k.keys, k.digits]), ...kept);
 
 /** The same change once the block that held its sides has left the GPU: they are read again. */
 export const withoutResident = (change: Change): Change => ({ ...change, base: { ...change.base, resident: undefined }, tuned: { ...change.tuned, resident: undefined } });

@@ -1,3 +1,4 @@
+import addCountsWgsl from "../../../shaders/stats/add_counts.wgsl?raw";
 import countEqualWgsl from "../../../shaders/stats/count_equal.wgsl?raw";
 import histogramWgsl from "../../../shaders/stats/histogram.wgsl?raw";
 import maskWgsl from "../../../shaders/stats/mask.wgsl?raw";
@@ -6,7 +7,7 @@ import scanEqualWgsl from "../../../shaders/stats/scan_equal.wgsl?raw";
 import type { Gpu } from "../../gpu/gpu";
 import { defineKernel } from "../../gpu/kernel";
 import { cutOf, cutWithoutRank, maskOf, maskWords, popcount, rankOf, RankSelect, type Cut, type KeepRule } from "./trim";
-import { groupsOf } from "./weigh";
+import { DIGIT_BINS, groupsOf } from "./weigh";
 
 export const histogram = defineKernel({
   name: "stats/histogram",
@@ -17,6 +18,15 @@ export const histogram = defineKernel({
   constants: { DIGIT: 0 },
   workgroups: ({ n }) => Math.ceil(n / 8192),
   cost: ({ n }) => 60 * n,
+});
+
+export const addCounts = defineKernel({
+  name: "stats/add_counts",
+  wgsl: addCountsWgsl,
+  inputs: ["digits"],
+  outputs: ["counts"],
+  params: {},
+  workgroups: () => DIGIT_BINS / 256,
 });
 
 export const scanDigit = defineKernel({
@@ -63,6 +73,8 @@ export const mask = defineKernel({
 export interface KeyPanel {
   keys: GPUBuffer;
   elements: number;
+  /** How often each first digit occurs, where weighPanel counted it: one pass over the keys less. */
+  digits?: GPUBuffer;
 }
 
 /** `cpu` reads the keys back; `gpu` keeps them there. The answer is the same: without a choice, software adapters take the CPU. */
@@ -195,10 +207,14 @@ function uploadCut(gpu: Gpu, cut: Cut, taken: number): GPUBuffer {
 /** Three digits over all panels; the result stays in the returned buffer: threshold bits, rank left, equal keys, equal keys kept. */
 function encodeSelect(gpu: Gpu, panels: readonly KeyPanel[], rank: number, exact: boolean): GPUBuffer {
   const cut = gpu.upload(Uint32Array.from([0, rank, 0, 0xffffffff, 0, 0, 0, 0]), "cut");
-  const counts = gpu.alloc(4 * 2048, "digit counts");
-  gpu.clear(counts, 4 * 2048);
+  const counts = gpu.alloc(4 * DIGIT_BINS, "digit counts");
+  gpu.clear(counts, 4 * DIGIT_BINS);
   for (const DIGIT of [0, 1, 2]) {
-    for (const panel of panels) if (panel.elements > 0) gpu.run(histogram, { keys: panel.keys, cut, counts }, { n: panel.elements }, { DIGIT });
+    for (const { keys, elements, digits } of panels) {
+      if (elements === 0) continue;
+      if (DIGIT === 0 && digits) gpu.run(addCounts, { digits, counts }, {});
+      else gpu.run(histogram, { keys, cut, counts }, { n: elements }, { DIGIT });
+    }
     gpu.run(scanDigit, { cut, counts }, { exact: exact ? 1 : 0 }, { DIGIT });
   }
   gpu.release(counts);

@@ -174,7 +174,8 @@ export const maskWords = (n: number): number => Math.ceil(n / 32);
 
 /**
  * One bit per key, least significant first. `state` carries the equal keys already taken from part to part; `dropZero`
- * never keeps a key of 0 (METHODS A24). Bits past the last key are 0.
+ * never keeps a key of 0 (METHODS A24). Bits past the last key are 0. A key that is not a number ranks above all others
+ * and is not kept: the merged entry stays the base's.
  */
 export function maskOf(keys: Float32Array, cut: Cut, dropZero = false, state: { taken: number } = { taken: 0 }): Uint32Array {
   const words = new Uint32Array(maskWords(keys.length));

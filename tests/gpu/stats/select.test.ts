@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { selectCut, selectThreshold, trimPanels } from "../../../src/kernels/stats/select";
 import { findCut, keepRule, maskBit, maskOf, popcount, type KeepRule } from "../../../src/kernels/stats/trim";
+import { weighPanel } from "../../../src/kernels/stats/weigh";
 import { randomFloats } from "../../support/compare";
 import { testGpu } from "../../support/gpu";
 
@@ -63,6 +64,39 @@ test("all equal, all zero, dropped zeros, all, none", async () => {
   await expectSame([new Float32Array(100)], keepRule(100, "numpy", 0.2), true);
   await expectSame([grid(6, 100)], { kind: "all" });
   await expectSame([grid(7, 100)], { kind: "exact", count: 0 });
+});
+
+test("keys that are not numbers rank above all others and are not kept", async () => {
+  const keys = spread(12, 200);
+  for (const at of [3, 40, 77]) keys[at] = NaN;
+  keys[100] = Infinity;
+  await expectSame([keys], keepRule(200, "numpy", 0.2));
+  await expectSame([keys], keepRule(200, "exactK", 0.2));
+  // The rank falls on them: the threshold is NaN, and nothing is kept.
+  await expectSame([keys], { kind: "exact", count: 2 });
+  await expectSame([keys, grid(13, 70)], { kind: "atLeast", index: 268 });
+});
+
+test("first digits counted while weighing give the same cut and masks", async () => {
+  const gpu = await testGpu();
+  const parts = [spread(14, 9001), new Float32Array(2500), grid(15, 33)];
+  const zeros = gpu.upload(new Float32Array(9001));
+  const panels = parts.map((part, i) => {
+    const tuned = gpu.upload(part);
+    const { keys, digits, partials } = weighPanel(gpu, { base: { buffer: zeros, dtype: "F32" }, tuned: { buffer: tuned, dtype: "F32" }, elements: part.length, key: "magnitude", count: i !== 2 });
+    gpu.release(tuned, partials.buffer);
+    return { keys, elements: part.length, ...(digits ? { digits } : {}) };
+  });
+  expect(panels.map((panel) => "digits" in panel)).toEqual([true, true, false]);
+  const n = parts.reduce((sum, part) => sum + part.length, 0);
+  for (const rule of [keepRule(n, "numpy", 0.3), keepRule(n, "exactK", 0.6), { kind: "exact", count: 1 } as const]) {
+    expect(await selectCut(gpu, panels, rule, "gpu")).toEqual(findCut(parts, rule));
+    const state = { taken: 0 };
+    const got = await trimPanels(gpu, panels, { rule, path: "gpu" });
+    expect(got.masks.map((m) => m.words)).toEqual(parts.map((part) => maskOf(part, findCut(parts, rule), false, state)));
+    gpu.release(...got.masks.map((m) => m.buffer));
+  }
+  gpu.release(zeros, ...panels.flatMap((p) => [p.keys, ...(p.digits ? [p.digits] : [])]));
 });
 
 test("selectThreshold equals sorting, with subnormal and huge keys", async () => {

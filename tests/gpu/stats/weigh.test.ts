@@ -34,6 +34,22 @@ test.each(cases)("weigh n=%i %s %s", async (n, baseDtype, tunedDtype) => {
   expect((await finishWeigh(gpu, [noFisher.partials])).fisher).toBe(0);
 });
 
+test.each(cases)("weigh with the first digit, n=%i %s %s: the same keys and sums, and every key counted", async (n, baseDtype, tunedDtype) => {
+  const gpu = await testGpu();
+  const upload = (seed: number, dtype: FloatDtype) => ({ buffer: gpu.upload(stored(randomFloats(seed, n), dtype).bytes), dtype });
+  const input = { base: upload(9, baseDtype), tuned: upload(10, tunedDtype), fisher: gpu.upload(randomFloats(11, n).map((v) => v * v)), elements: n };
+  for (const key of ["fisher", "magnitude"] as const) {
+    const plain = weighPanel(gpu, { ...input, key, count: false });
+    const counted = weighPanel(gpu, { ...input, key, count: true });
+    const keys = await gpu.readFloats(counted.keys, n);
+    expect(keys).toEqual(await gpu.readFloats(plain.keys, n));
+    expect(await finishWeigh(gpu, [counted.partials])).toEqual(await finishWeigh(gpu, [plain.partials]));
+    const want = new Uint32Array(2048);
+    for (const bits of new Uint32Array(keys.buffer, 0, n)) want[bits >>> 20]!++;
+    expect(new Uint32Array((await gpu.read(counted.digits!, 4 * 2048)).buffer)).toEqual(want);
+  }
+});
+
 test.each(cases)("maskedSums n=%i %s %s", async (n, baseDtype, tunedDtype) => {
   const gpu = await testGpu();
   const base = stored(randomFloats(4, n), baseDtype);
