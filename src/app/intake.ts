@@ -168,6 +168,9 @@ const picker = (): Picker | undefined => (globalThis as { showDirectoryPicker?: 
 /** Whether `pickFolder` and saving to a folder can work here (Chromium). */
 export const canPickFolder = (): boolean => picker() !== undefined;
 
+/** Whether this browser gives handles of what is dropped or picked, so that a link outlives a reload. */
+export const canLink = (): boolean => canPickFolder() || (typeof DataTransferItem !== "undefined" && "getAsFileSystemHandle" in DataTransferItem.prototype);
+
 /** The model folders in a folder the user picks; none when the dialog is closed. Throws "permission" without a picker. */
 export async function pickFolder(waitMs?: number): Promise<IncomingFolder[]> {
   const show = picker();

@@ -4,7 +4,7 @@ import { StudioError, toStudioError } from "../../core/errors";
 import { methodFor } from "./recipe";
 import { fetchSample } from "./sample";
 import type { Slice } from "./env";
-import type { CheckpointsSlice, IngestItem } from "./types";
+import type { Adding, CheckpointsSlice, IngestItem } from "./types";
 
 export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
   /** The dropped folders themselves, so that one can be read again; files stay outside the state. */
@@ -42,7 +42,7 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
     assignRole(entry.id);
   };
 
-  const ingestOne = async (item: IngestItem, folder: IncomingFolder, options: { backend: "copy" | "session"; sample?: boolean }): Promise<StoredModel | undefined> => {
+  const ingestOne = async (item: IngestItem, folder: IncomingFolder, options: { backend?: Adding; sample?: boolean }): Promise<StoredModel | undefined> => {
     if (get().queue.find((q) => q.jobId === item.jobId)?.state !== "waiting") return undefined;
     const started = env.now();
     let claiming = false;
@@ -53,15 +53,17 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
       claiming = true;
       void claimEntry(item).catch(() => undefined).finally(() => (claiming = false));
     };
-    patchItem(item.jobId, { state: "reading" });
+    const adding = options.backend ?? get().adding;
+    patchItem(item.jobId, { state: "reading", adding });
     try {
-      const model = await env.engine.ingest(item.jobId, folder, options, onProgress);
+      const model = await env.engine.ingest(item.jobId, folder, { ...options, backend: adding }, onProgress);
       patchItem(item.jobId, { state: "done", modelId: model.id, tookMs: env.now() - started });
       set((s) => ({ models: [...s.models.filter((m) => m.id !== model.id), model] }));
       assignRole(model.id);
       return model;
     } catch (error) {
-      patchItem(item.jobId, { state: toStudioError(error).code === "cancelled" ? "cancelled" : "failed" });
+      const { code } = toStudioError(error);
+      patchItem(item.jobId, code === "cancelled" ? { state: "cancelled" } : { state: "failed", failure: code });
       if (!replaced.has(item.jobId)) get().fail(error, `Reading ${item.name}`);
       return undefined;
     } finally {
@@ -70,14 +72,14 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
     }
   };
 
-  const again = async (jobId: string, backend: "copy" | "session"): Promise<void> => {
+  const again = async (jobId: string, backend: Adding): Promise<void> => {
     const folder = folders.get(jobId);
     const item = get().queue.find((q) => q.jobId === jobId);
     if (!folder || !item) return;
     replaced.add(jobId);
     if (item.state === "reading") await get().cancel(jobId);
     await endOf.get(jobId);
-    if (backend === "session" && item.modelId !== undefined) await get().deleteModel(item.modelId);
+    // The engine puts a link in the place of an unfinished copy, so the role stays.
     set((s) => ({ queue: s.queue.filter((q) => q.jobId !== jobId), errors: s.errors.filter((e) => e.context !== `Reading ${item.name}`) }));
     await addFolders([folder], { backend });
   };
@@ -96,7 +98,7 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
     set((s) => ({ queue: [...s.queue, ...items] }));
     for (const [i, item] of items.entries()) folders.set(item.jobId, incoming[i]!);
     for (const [i, item] of items.entries()) {
-      const end = ingestOne(item, incoming[i]!, { backend: options.backend ?? "copy", ...(options.sample ? { sample: true } : {}) });
+      const end = ingestOne(item, incoming[i]!, options);
       endOf.set(item.jobId, end);
       await end;
     }
@@ -106,10 +108,43 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
   };
 
   return {
-    models: [], baseId: undefined, modelIds: [], preflight: undefined, checking: false, queue: [],
+    models: [], baseId: undefined, modelIds: [], preflight: undefined, checking: false, queue: [], adding: "copy", adopted: undefined,
     addFolders,
+    setAdding: (adding) => set({ adding }),
     retry: (jobId) => again(jobId, "copy"),
-    linkInstead: (jobId) => again(jobId, "session"),
+    linkInstead: (jobId) => again(jobId, "link"),
+    linkRest: async () => {
+      const waiting = get().queue.filter((item) => item.state === "failed" && item.failure === "storage-full");
+      set({ adding: "link" });
+      for (const item of waiting) await again(item.jobId, "link");
+    },
+    reconnect: async (id) => {
+      const name = get().models.find((m) => m.id === id)?.name ?? id;
+      const context = `Opening ${name}`;
+      set((s) => ({ errors: s.errors.filter((e) => e.context !== context) }));
+      try {
+        await env.engine.reconnect(id);
+      } catch (error) {
+        get().fail(error, context);
+      }
+      await get().refreshModels();
+      const { baseId, modelIds, preflight } = get();
+      if (preflight === undefined && [baseId, ...modelIds].includes(id)) await get().runPreflight();
+    },
+    useAsInput: async () => {
+      const staged = get().exportReport?.staged;
+      if (!staged || get().adopted?.stageId === staged.id) return;
+      const jobId = env.jobId("ingest");
+      try {
+        const model = await env.engine.useAsInput(jobId, staged.id, (progress) => set((s) => ({ running: { ...s.running, [jobId]: progress } })));
+        set({ adopted: { stageId: staged.id, modelId: model.id } });
+      } catch (error) {
+        get().fail(error, "Using the result as an input");
+      } finally {
+        set((s) => ({ running: without(s.running, jobId) }));
+      }
+      await get().refreshModels();
+    },
     loadSample: async () => {
       const state = get();
       if (state.queue.some((item) => item.state === "reading" || item.state === "waiting")) return;
@@ -184,9 +219,9 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
         if (preflight.verdict === "ok") await get().refreshShape();
       } catch (error) {
         if (!samePair()) return;
-        // While a copy runs the engine may decline; the check comes again when the copy is done.
-        const copying = get().models.some((m) => (m.id === baseId || modelIds.includes(m.id)) && m.state === "ingesting");
-        if (!copying) get().fail(error, "Checking the pair");
+        // While a copy runs, or a linked folder waits to be allowed, the engine may decline; the check comes again after it.
+        const notYet = get().models.some((m) => (m.id === baseId || modelIds.includes(m.id)) && (m.state === "ingesting" || m.state === "locked"));
+        if (!notYet) get().fail(error, "Checking the pair");
       } finally {
         if (samePair()) set({ checking: false });
       }

@@ -12,8 +12,8 @@ import type { StudioState } from "./types";
 import { createView } from "./view";
 
 /** What is remembered between visits. */
-type Remembered = Pick<StudioState, "theme" | "baseId" | "modelIds" | "recipe" | "runs">;
-const remember = (s: StudioState): Remembered => ({ theme: s.theme, baseId: s.baseId, modelIds: s.modelIds, recipe: s.recipe, runs: s.runs });
+type Remembered = Pick<StudioState, "theme" | "adding" | "baseId" | "modelIds" | "recipe" | "runs">;
+const remember = (s: StudioState): Remembered => ({ theme: s.theme, adding: s.adding, baseId: s.baseId, modelIds: s.modelIds, recipe: s.recipe, runs: s.runs });
 
 export type StudioStore = StoreApi<StudioState> & { temporal: StoreApi<TemporalState<Pick<StudioState, "recipe">>> };
 

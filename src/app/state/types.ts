@@ -18,6 +18,8 @@ export interface IngestItem {
   /** Id in the store, as soon as its header is known there. */
   modelId: string | undefined;
   tookMs: number | undefined;
+  /** The way it is read, once it is. */
+  adding?: Adding;
   /** Code of the error that ended it. */
   failure?: string;
 }

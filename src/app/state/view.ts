@@ -19,7 +19,8 @@ export const createView: Slice<ViewSlice> = (set, get, env) => ({
       ask("Listing the stored models", () => get().refreshModels(), () => undefined),
     ]);
     const { models, baseId, modelIds } = get();
-    const ready = (id: string | undefined): boolean => models.some((m) => m.id === id && m.state === "ready");
+    // A linked model keeps its role while it waits for the click that opens it again.
+    const ready = (id: string | undefined): boolean => models.some((m) => m.id === id && (m.state === "ready" || m.state === "locked"));
     if (baseId === undefined && modelIds.length === 0) return;
     if (ready(baseId) && modelIds.length > 0 && modelIds.every(ready)) await get().runPreflight();
     else set({ baseId: ready(baseId) ? baseId : undefined, modelIds: modelIds.filter(ready), recipe: undefined });

@@ -106,8 +106,32 @@ describe("adding folders", () => {
     delete engine.options.hold!.ingest;
     await store.getState().linkInstead(store.getState().queue[0]!.jobId);
     await first;
-    expect(store.getState().models.map((m) => [m.name, m.backend, m.state])).toEqual([["model", "session", "ready"]]);
+    expect(store.getState().models.map((m) => [m.name, m.backend, m.state])).toEqual([["model", "link", "ready"]]);
     expect(store.getState().baseId).toBe(store.getState().models[0]!.id);
+  });
+
+  test("folders that found no room are linked together, and so are later ones", async () => {
+    const { store } = setup({ failures: { ingest: new StudioError("storage-full", "No space.") } });
+    await store.getState().addFolders([fakeFolder("model")]);
+    expect(store.getState().queue).toMatchObject([{ state: "failed", failure: "storage-full" }]);
+    await store.getState().linkRest();
+    await store.getState().addFolders([fakeFolder("next")]);
+    expect(store.getState().models.map((m) => [m.name, m.backend])).toEqual([["model", "link"], ["next", "link"]]);
+    expect(store.getState()).toMatchObject({ adding: "link", errors: [] });
+  });
+
+  test("a locked model keeps its role; the check comes when it has been opened", async () => {
+    const { engine, store } = setup({ models: [fakeModel({ id: "a", name: "a", backend: "link", state: "locked" }), fakeTuned()] });
+    store.setState({ baseId: "a", modelIds: [fakeTuned().id] });
+    engine.options.failures = { preflight: new StudioError("permission", "Needs your permission.") };
+    await store.getState().start();
+    expect(store.getState()).toMatchObject({ baseId: "a", preflight: undefined, errors: [] });
+    engine.options.failures = { reconnect: new StudioError("file-changed", "It changed.") };
+    await store.getState().reconnect("a");
+    expect(store.getState().errors).toMatchObject([{ context: "Opening a", error: { code: "file-changed" } }]);
+    await store.getState().reconnect("a");
+    expect(store.getState().errors).toEqual([]);
+    expect(store.getState().preflight).toBeDefined();
   });
 
   test("nothing readable in a drop is said, not ignored", async () => {
@@ -281,12 +305,12 @@ describe("sample pair", () => {
 });
 
 describe("between visits", () => {
-  test("theme, pair, recipe and runs are remembered, nothing else", async () => {
+  test("theme, way of adding, pair, recipe and runs are remembered, nothing else", async () => {
     const { store, saved } = await withPair();
     store.getState().setTheme("dark");
     await store.getState().measure();
     const { state } = JSON.parse(saved.get("tributary")!) as { state: Record<string, unknown> };
-    expect(Object.keys(state).sort()).toEqual(["baseId", "modelIds", "recipe", "runs", "theme"]);
+    expect(Object.keys(state).sort()).toEqual(["adding", "baseId", "modelIds", "recipe", "runs", "theme"]);
   });
 
   test("a pair that is still stored comes back with its recipe; one that is gone is let go", async () => {

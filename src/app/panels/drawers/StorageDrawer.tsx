@@ -1,9 +1,10 @@
 import { useState } from "react";
 import type { StoredModel } from "../../../engine/api";
 import { useStudio } from "../../state/useStudio";
-import { bytes, percent, plural } from "../../ui/format";
+import { bytes, percent } from "../../ui/format";
 import { Drawer } from "../../ui/Drawer";
 import { Icon } from "../../ui/icons";
+import { describe, storedBytes } from "../load/place";
 
 export function StorageDrawer({ onClose }: { onClose: () => void }) {
   const models = useStudio((s) => s.models);
@@ -45,29 +46,22 @@ function StoredItem({ model }: { model: StoredModel }) {
   const deleteModel = useStudio((s) => s.deleteModel);
   const busy = useStudio((s) => reading || (role !== undefined && Object.keys(s.running).length > 0));
   const [asking, setAsking] = useState(false);
+  const inPlace = model.backend === "link" || model.backend === "session";
   return (
     <div className="item">
       <div>
         <b>{role && <span className={`role ${role}`} aria-hidden="true" />}{model.name}</b>
         <div className="tiny muted">{describe(model, reading)}</div>
       </div>
-      <span className="num">{bytes(model.backend === "session" ? 0 : model.bytes)}</span>
+      <span className="num">{bytes(storedBytes(model))}</span>
       <button type="button" className="btn icon s" disabled={busy} aria-label={`Delete ${model.name}`} aria-expanded={asking} onClick={() => setAsking(!asking)}><Icon name="trash" small /></button>
       {asking && (
         <div className="confirm">
-          <span className="grow small">{role ? "This model is in use; the pair is released. " : ""}{model.backend === "session" ? "Forget this folder? Its files stay where they are." : `Delete the copy and free ${bytes(model.bytes)}?`}</span>
-          <button type="button" className="btn s danger" onClick={() => void deleteModel(model.id)}>{model.backend === "session" ? "Forget" : "Delete"}</button>
+          <span className="grow small">{role ? "This model is in use; the pair is released. " : ""}{inPlace ? "Forget this folder? Its files stay where they are." : `Delete the ${model.backend === "opfs" ? "result" : "copy"} and free ${bytes(storedBytes(model))}?`}</span>
+          <button type="button" className="btn s danger" onClick={() => void deleteModel(model.id)}>{inPlace ? "Forget" : "Delete"}</button>
           <button type="button" className="btn s ghost" onClick={() => setAsking(false)}>Keep</button>
         </div>
       )}
     </div>
   );
-}
-
-export function describe(model: StoredModel, reading: boolean): string {
-  const sample = model.sample ? ", sample" : "";
-  if (model.state === "evicted") return "deleted by the browser, drop the folder again";
-  if (model.state === "ingesting") return `${reading ? "copying" : "unfinished copy"}, ${model.chunksDone} of ${plural(model.chunks, "chunk")}`;
-  if (model.backend === "session") return `linked in place, asks again after a restart${sample}`;
-  return `copied${model.hash ? ", verified" : ""}${sample}`;
 }

@@ -6,6 +6,7 @@ import type { GpuInfo } from "../../../engine/api";
 import { plural } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { Role } from "../../ui/marks";
+import { AddingChoice } from "./AddingChoice";
 import { StoredModels } from "./StoredModels";
 import { UnfinishedBanners } from "./UnfinishedBanners";
 
@@ -37,6 +38,7 @@ export function FirstScreen() {
                 <button type="button" className="btn primary l" data-main-action onClick={() => choose()}><Icon name="folder" />Choose folders…</button>
                 <span className="muted">or drop both folders anywhere on this page</span>
               </div>
+              <AddingChoice />
             </section>
             <Sample />
             <StoredModels />

@@ -6,6 +6,7 @@ import { Icon } from "../../ui/icons";
 import { Shell } from "../../ui/Shell";
 import { useFolders } from "../shell/Folders";
 import { Role } from "../../ui/marks";
+import { AddingChoice } from "./AddingChoice";
 import { ModelPanel } from "./ModelPanel";
 import { QueuePanel } from "./QueuePanel";
 import { StoredModels } from "./StoredModels";
@@ -17,19 +18,23 @@ export function LoadedScreen() {
   const unclaimed = useStudio(useShallow((s) => s.queue.filter((item) => (item.modelId === undefined || item.state === "failed") && item.state !== "cancelled" && item.state !== "done")));
   const ready = useStudio((s) => pairState(s).ready);
   const reading = useStudio((s) => s.queue.some((item) => item.state === "reading" || item.state === "waiting"));
+  const copying = useStudio((s) => s.queue.some((item) => item.state === "reading" && item.adding === "copy"));
+  const locked = useStudio((s) => s.models.some((m) => m.state === "locked" && (m.id === s.baseId || s.modelIds.includes(m.id))));
+  const stored = useStudio((s) => s.models.filter((m) => (m.id === s.baseId || s.modelIds.includes(m.id)) && (m.backend === "copy" || m.backend === "opfs")).length);
   const chunk = useStudio((s) => continueFrom(s.models.find((m) => s.queue.some((item) => item.state === "reading" && item.modelId === m.id))?.chunksDone, s.running));
-  const linkable = useStudio((s) => s.queue.find((item) => item.state === "reading" && item.modelId !== undefined)?.jobId);
+  const linkable = useStudio((s) => s.queue.find((item) => item.state === "reading" && item.adding === "copy" && item.modelId !== undefined)?.jobId);
   const linkInstead = useStudio((s) => s.linkInstead);
   const roles = unclaimed.map((_, i) => (baseId === undefined && i === 0 ? ("base" as const) : ("tuned" as const)));
   const missing = unclaimed.some((item) => item.state !== "failed") ? undefined : baseId === undefined ? ("base" as const) : modelIds.length === 0 ? ("tuned" as const) : undefined;
   return (
     <Shell
-      title={reading ? "Reading your checkpoints" : missing ? "One more checkpoint" : ready ? "Your checkpoints" : "A copy is unfinished"}
+      title={reading ? "Reading your checkpoints" : missing ? "One more checkpoint" : ready ? "Your checkpoints" : locked ? "Linked folders need your permission" : "A copy is unfinished"}
       intro={reading
-        ? "Each file is copied into this browser's storage in chunks, then read back and hashed."
+        ? copying ? "Each file is copied into this browser's storage in chunks, then read back and hashed." : "Each file is read once where it lies and hashed; nothing is copied."
         : missing === "base" ? "Drop the folder of the base, the model that the fine-tuned one started from."
           : missing === "tuned" ? "Drop the folder of a fine-tuned model that started from this base."
-            : ready ? `${capitalised(words(1 + modelIds.length))} models are stored in this browser. Nothing has left this machine.`
+            : ready ? `${placed(1 + modelIds.length, stored)} Nothing has left this machine.`
+              : locked ? "After a reload the browser asks before it hands linked folders over again. Nothing of them was copied."
               : "What is copied is kept. It continues with the first missing chunk."}
       aside={<RoleTools />}
       actions={<LoadActions reading={reading} />}
@@ -44,13 +49,22 @@ export function LoadedScreen() {
         <div className="note-line">
           <Icon name="info" />
           <span>
-            You can switch tabs. If you close this one, the copy stops and continues {chunk === undefined ? "where it stopped" : `from chunk ${chunk + 1}`} when you drop the same folder again.
-            {linkable !== undefined && <> <button type="button" className="link" onClick={() => void linkInstead(linkable)}>Link instead of copying</button> uses no disk space, but the browser will ask for the folder after a restart.</>}
+            {copying
+              ? <>You can switch tabs. If you close this one, the copy stops and continues {chunk === undefined ? "where it stopped" : `from chunk ${chunk + 1}`} when you drop the same folder again.</>
+              : "You can switch tabs. If you close this one, drop the folder again."}
+            {copying && linkable !== undefined && <> <button type="button" className="link" onClick={() => void linkInstead(linkable)}>Link instead of copying</button> uses no disk space, but the browser will ask for the folder after a reload.</>}
           </span>
         </div>
       )}
     </Shell>
   );
+}
+
+/** "Two models are stored in this browser.", or how many of them, the others being read where they lie. */
+function placed(models: number, stored: number): string {
+  if (stored === models) return `${capitalised(words(models))} models are stored in this browser.`;
+  if (stored === 0) return `${capitalised(words(models))} models are read where they lie.`;
+  return `${capitalised(words(stored))} of ${words(models)} models ${stored === 1 ? "is" : "are"} stored in this browser, the rest ${models - stored === 1 ? "is" : "are"} read where ${models - stored === 1 ? "it lies" : "they lie"}.`;
 }
 
 /** Chunks that are stored, from the strip of the running copy where there is one. */
@@ -82,6 +96,7 @@ function MissingPanel({ of: role }: { of: "base" | "tuned" }) {
         <button type="button" className="btn primary" onClick={() => choose()}><Icon name="folder" />Choose a folder…</button>
         <span className="muted">or drop it anywhere on this page</span>
       </div>
+      <AddingChoice />
     </section>
   );
 }
@@ -92,11 +107,14 @@ function LoadActions({ reading }: { reading: boolean }) {
   const pair = useStudio(useShallow((s) => pairState(s)));
   const done = useStudio((s) => copiedShare(s.queue, s.running));
   const preflight = useStudio((s) => s.preflight);
+  const copying = useStudio((s) => s.queue.some((item) => item.state === "reading" && item.adding === "copy"));
+  const locked = useStudio((s) => s.models.some((m) => m.state === "locked" && (m.id === s.baseId || s.modelIds.includes(m.id))));
   const paused = useStudio((s) => Object.values(s.running).some((job) => job.kind === "ingest" && job.paused));
   const blocks = preflight?.findings.filter((f) => f.severity === "block").length ?? 0;
   const text = reading
-    ? `${paused ? "Paused at " : "Copying, "}${progressPercent(done)}%. ${pair.known ? "The check needs only headers and can start now." : "The check needs the headers of both models."}`
+    ? `${paused ? "Paused at " : copying ? "Copying, " : "Reading, "}${progressPercent(done)}%. ${pair.known ? "The check needs only headers and can start now." : "The check needs the headers of both models."}`
     : !pair.known ? "Check opens when a base and a fine-tuned model are here."
+      : locked ? "Check opens when the linked folders are allowed."
       : !pair.ready ? "A copy is unfinished. The check needs only headers and can start now."
         : preflight === undefined ? "Both are here. The check reads config and headers only."
           : preflight.verdict === "ok" ? "Stored and checked: nothing blocks the merge." : `Stored. ${plural(blocks, "finding")} in Check ${blocks === 1 ? "blocks" : "block"} the merge.`;
@@ -104,7 +122,7 @@ function LoadActions({ reading }: { reading: boolean }) {
     <ActionBar
       icon={reading ? (paused ? "pause" : "running") : pair.ready ? "check" : "info"} text={text}
       secondary={{ label: "Start over", quiet: true, onClick: () => void startOver() }}
-      primary={{ label: "Continue to Check", disabled: !pair.known, onClick: () => go("check") }}
+      primary={{ label: "Continue to Check", disabled: !pair.known || locked, onClick: () => go("check") }}
     />
   );
 }

@@ -1,8 +1,10 @@
 import { useStudio } from "../../state/useStudio";
-import { bytes, count, duration } from "../../ui/format";
+import { bytes, capitalised, count, duration } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { Chip, Role } from "../../ui/marks";
 import { PauseButton } from "../shell/PauseButton";
+import { AllowButton } from "./AllowButton";
+import { placeOf } from "./place";
 import { IngestBody } from "./QueuePanel";
 
 /** One chosen model: its numbers once it is stored, its progress while it is read. */
@@ -26,7 +28,8 @@ export function ModelPanel({ of: role, id }: { of: "base" | "tuned"; id: string 
         <span className="acts">
           {reading && <PauseButton jobId={item.jobId} small />}
           {reading && <button type="button" className="btn s" onClick={() => void cancel(item.jobId)}><Icon name="close" small />Cancel</button>}
-          {!reading && model.state === "ready" && <Chip tone="ok">{model.backend === "session" ? "Linked in place" : model.hash ? "Stored and verified" : "Stored"}</Chip>}
+          {!reading && model.state === "ready" && <Chip tone="ok">{{ link: "Linked in place", session: "Read in place", copy: model.hash ? "Stored and verified" : "Stored", opfs: "Stored result" }[model.backend]}</Chip>}
+          {model.state === "locked" && <><Chip tone="warn">Needs your permission</Chip><AllowButton model={model} /></>}
           {!reading && model.state === "ingesting" && <Chip tone="warn">Unfinished, {model.chunksDone} of {model.chunks} chunks</Chip>}
           {!anyReading && model.state === "ingesting" && item?.state === "cancelled" && <button type="button" className="btn s" onClick={() => void retry(item.jobId)}>Continue the copy</button>}
           {!reading && model.state === "evicted" && <Chip tone="warn">Deleted by the browser</Chip>}
@@ -43,6 +46,7 @@ export function ModelPanel({ of: role, id }: { of: "base" | "tuned"; id: string 
             {model.hash && <div className="grow only-wide"><span>XXH3-128</span><span className="v">{model.hash.slice(0, 4)} {model.hash.slice(4, 8)} … {model.hash.slice(-4)}</span></div>}
           </div>
         )}
+        {!reading && <p className="tiny muted place">{capitalised(placeOf(model))}</p>}
       </div>
     </section>
   );

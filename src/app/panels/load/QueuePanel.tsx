@@ -19,7 +19,7 @@ export function QueuePanel({ item, of: role }: { item: IngestItem; of: "base" | 
           {item.state === "waiting" && <Chip tone="plain">Waiting</Chip>}
           {item.state === "failed" ? (
             <>
-              <Chip tone="block">Unreadable</Chip>
+              {item.failure === "storage-full" ? <Chip tone="warn">No room</Chip> : item.failure === "busy" ? <Chip tone="warn">Busy</Chip> : <Chip tone="block">Unreadable</Chip>}
               <button type="button" className="btn s" onClick={() => void retry(item.jobId)}>Read again</button>
               <button type="button" className="btn s ghost" onClick={() => void linkInstead(item.jobId)}>Link in place</button>
               <button type="button" className="btn icon s" aria-label={`Remove ${item.name}`} onClick={() => void cancel(item.jobId)}><Icon name="close" small /></button>
@@ -40,30 +40,34 @@ export function QueuePanel({ item, of: role }: { item: IngestItem; of: "base" | 
 /** Headline numbers, bar, one cell per chunk, phases. */
 export function IngestBody({ jobId, role, name }: { jobId: string; role: "base" | "tuned"; name: string }) {
   const progress = useStudio((s) => s.running[jobId]);
+  const linked = useStudio((s) => s.queue.find((item) => item.jobId === jobId)?.adding === "link");
   const [part, whole] = bytesOf(progress?.bytesDone, progress?.bytesTotal);
   const left = timeLeft(progress?.secondsLeft);
   const percent = progressPercent(progress?.fraction);
   const cells = progress?.strips?.[0]?.cells ?? [];
   const n = (state: string): number => cells.filter((cell) => cell === state).length;
-  const key = `${n("half") + n("full")} of ${plural(cells.length, "chunk")} stored, ${n("full")} verified`;
+  const key = linked ? `${n("full")} of ${plural(cells.length, "chunk")} read` : `${n("half") + n("full")} of ${plural(cells.length, "chunk")} stored, ${n("full")} verified`;
   return (
     <>
       <div className="stats">
-        <div><span>copied</span><span className="big">{part} <span className="muted">{whole && `of ${whole}`}</span></span></div>
+        <div><span>{linked ? "read" : "copied"}</span><span className="big">{part} <span className="muted">{whole && `of ${whole}`}</span></span></div>
         <div><span>rate</span><span className="big">{rate(progress?.bytesPerSecond)}</span></div>
         <div><span>left</span><span className="big">{left.about} {left.range && <span className="muted range">{left.range}</span>}</span></div>
         <div><span>elapsed</span><span className="big">{clock(progress?.elapsedMs ?? 0)}</span></div>
       </div>
-      <div className={`bar ${role}`} role="progressbar" aria-valuenow={percent} aria-valuemin={0} aria-valuemax={100} aria-label={`Copying ${name}`}><i style={{ width: `${(progress?.fraction ?? 0) * 100}%` }} /></div>
+      <div className={`bar ${role}`} role="progressbar" aria-valuenow={percent} aria-valuemin={0} aria-valuemax={100} aria-label={`${linked ? "Reading" : "Copying"} ${name}`}><i style={{ width: `${(progress?.fraction ?? 0) * 100}%` }} /></div>
       {cells.length > 0 && (
         <>
           <div className="strip fine" role="img" aria-label={key}>{cells.map((cell, i) => <i key={i} className={{ empty: "", now: "now", half: "stored", full: "ok" }[cell]} />)}</div>
           <div className="keyline">
-            <span><i className="ok" />verified {n("full")}</span><span><i className="stored" />stored {n("half")}</span><span><i className="now" />copying</span><span><i />to come {n("empty")}</span>
+            {linked
+              ? <><span><i className="ok" />read {n("full")}</span><span><i />to come {n("empty")}</span></>
+              : <><span><i className="ok" />verified {n("full")}</span><span><i className="stored" />stored {n("half")}</span><span><i className="now" />copying</span><span><i />to come {n("empty")}</span></>}
             <span className="only-wide end">{plural(cells.length, "chunk")}</span>
           </div>
         </>
       )}
+      <p className="tiny muted place">{linked ? "Read where it lies: takes no space in this browser’s storage." : `Copied: takes ${whole || bytes(progress?.bytesTotal)} of this browser’s storage.`}</p>
       {progress && <Phases phases={progress.phases} paused={progress.paused} />}
     </>
   );

@@ -2,7 +2,7 @@ import { useState } from "react";
 import type { ExportReport, VerifyCheck } from "../../../engine/api";
 import { saveBlob } from "../../charts/csv";
 import { useStudio } from "../../state/useStudio";
-import { bytes, plural } from "../../ui/format";
+import { bytes, plural, progressPercent } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { Banner, Chip } from "../../ui/marks";
 import { hashGroups, verdictOf } from "./saveModel";
@@ -59,6 +59,7 @@ function Downloads({ report, safe }: { report: ExportReport; safe: boolean }) {
   const stagedFile = useStudio((s) => s.stagedFile);
   const [fetched, setFetched] = useState<ReadonlySet<string>>(new Set());
   const [busy, setBusy] = useState<string>();
+  const used = useStudio((s) => s.adopted !== undefined && s.adopted.stageId === report.staged?.id);
   const size = new Map(report.files.map((f) => [f.path, f.bytes]));
   const paths = [...(report.staged?.paths ?? [])].sort((a, b) => Number(size.has(a)) - Number(size.has(b)));
   const zips = paths.filter((p) => !size.has(p));
@@ -83,7 +84,7 @@ function Downloads({ report, safe }: { report: ExportReport; safe: boolean }) {
     <section className="panel" aria-labelledby="done-downloads">
       <div className="ph">
         <h2 id="done-downloads">Downloads</h2>
-        <span className="sub">{safe ? "kept in this browser until you start a new merge" : "a check failed; these files are here to be looked at, not to be used"}</span>
+        <span className="sub">{!safe ? "a check failed; these files are here to be looked at, not to be used" : used ? "kept in this browser as a model; deleted with it" : "kept in this browser until you start a new merge"}</span>
         {zips.length === 0 && <span className="acts"><button type="button" className="btn s" disabled={busy !== undefined} onClick={() => void fetchAll()}><Icon name="download" small />Download all {plural(files.length, "file")}</button></span>}
       </div>
       <div className="pb downloads">
@@ -96,6 +97,28 @@ function Downloads({ report, safe }: { report: ExportReport; safe: boolean }) {
           </button>
         ))}
       </div>
+      {safe && zips.length === 0 && <UseAsInput report={report} used={used} />}
     </section>
+  );
+}
+
+/** The staged files become a model of Load where they lie. */
+function UseAsInput({ report, used }: { report: ExportReport; used: boolean }) {
+  const useAsInput = useStudio((s) => s.useAsInput);
+  const progress = useStudio((s) => Object.values(s.running).find((job) => job.kind === "ingest"));
+  const [asked, setAsked] = useState(false);
+  const run = (): void => {
+    setAsked(true);
+    void useAsInput().finally(() => setAsked(false));
+  };
+  return (
+    <div className="pb use-input">
+      <span className="grow">
+        {used
+          ? <><b>{report.name}</b> is on Load now, as base or fine-tuned. Its {bytes(report.totalBytes)} stay where they are; deleting it there deletes these files.</>
+          : <>Merge it on: <b>{report.name}</b> becomes a model of Load, from these same files, without another copy.</>}
+      </span>
+      {used ? <Chip tone="ok">In the library</Chip> : <button type="button" className="btn s" disabled={asked} onClick={run}><Icon name="plus" small />{asked ? (progress ? `Reading and hashing, ${progressPercent(progress.fraction)}%` : "Reading the headers") : "Use as input"}</button>}
+    </div>
   );
 }

@@ -35,7 +35,8 @@ export function ModelState({ model }: { model: StoredModel }) {
     return <Chip tone="info">{jobId === undefined ? "Unfinished" : `${progressPercent(fraction)}%`}</Chip>;
   }
   if (model.state === "evicted") return <Chip tone="warn">Evicted</Chip>;
-  return <Chip tone="ok">{model.backend === "session" ? "Linked" : "Ready"}</Chip>;
+  if (model.state === "locked") return <Chip tone="warn">Needs permission</Chip>;
+  return <Chip tone="ok">{model.backend === "link" ? "Linked" : model.backend === "session" ? "In place" : "Ready"}</Chip>;
 }
 
 export function factRows(facts: ModelFacts, size: number): [string, string][] {

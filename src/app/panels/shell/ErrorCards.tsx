@@ -1,5 +1,8 @@
+import { useState } from "react";
 import { FindingCard } from "../../ui/FindingCard";
-import { useStudio } from "../../state/useStudio";
+import { bytes } from "../../ui/format";
+import { storedBytes } from "../load/place";
+import { useShallow, useStudio } from "../../state/useStudio";
 import type { JobsSlice } from "../../state/types";
 
 /** What went wrong, one card each, above the step's content until it is dismissed or remedied. */
@@ -31,18 +34,37 @@ function Remedy({ code, id, context }: { code: string; id: string; context: stri
   const go = useStudio((s) => s.go);
   const step = useStudio((s) => s.step);
   const unread = useStudio((s) => s.queue.findLast((item) => item.state === "failed" && context === `Reading ${item.name}`)?.jobId);
-  const linkInstead = useStudio((s) => s.linkInstead);
-  if (code === "storage-full")
-    return (
-      <>
-        <button type="button" className="btn s primary" onClick={() => openDrawer("storage")}>Free space…</button>
-        {unread !== undefined && <button type="button" className="btn s" onClick={() => void linkInstead(unread)}>Link in place, no copy</button>}
-      </>
-    );
+  if (code === "storage-full") return unread === undefined ? <button type="button" className="btn s primary" onClick={() => openDrawer("storage")}>Free space…</button> : <RoomForCopy jobId={unread} />;
   if (code === "gpu-lost" && context.startsWith("Measuring")) return <button type="button" className="btn s primary" onClick={() => { dismiss(id); void measure(); }}>Measure again</button>;
   if (code === "gpu-unavailable" || code === "gpu-limit") return <button type="button" className="btn s" onClick={() => openDrawer("gpu")}>Show the GPU</button>;
   if ((code === "bad-file" || code === "file-changed") && step !== "load") return <button type="button" className="btn s primary" onClick={() => { dismiss(id); go("load"); }}>Choose the folder again</button>;
   return null;
+}
+
+/** What can be done when a copy finds no room: make room, or do without a copy. */
+function RoomForCopy({ jobId }: { jobId: string }) {
+  const retry = useStudio((s) => s.retry);
+  const linkInstead = useStudio((s) => s.linkInstead);
+  const linkRest = useStudio((s) => s.linkRest);
+  const deleteModel = useStudio((s) => s.deleteModel);
+  const openDrawer = useStudio((s) => s.openDrawer);
+  const own = useStudio((s) => s.queue.find((item) => item.jobId === jobId)?.modelId);
+  const rest = useStudio((s) => s.queue.filter((item) => item.state === "waiting" || (item.state === "failed" && item.failure === "storage-full")).length);
+  const largest = useStudio(useShallow((s) => s.models.filter((m) => m.id !== own && storedBytes(m) > 0).sort((a, b) => storedBytes(b) - storedBytes(a)).slice(0, 2)));
+  const [deleting, setDeleting] = useState<string>();
+  return (
+    <>
+      <button type="button" className="btn s primary" disabled={deleting !== undefined} onClick={() => void retry(jobId)}>Try again</button>
+      <button type="button" className="btn s" onClick={() => void linkInstead(jobId)}>Link in place, no copy</button>
+      {rest > 1 && <button type="button" className="btn s" onClick={() => void linkRest()}>Link the rest, no copies</button>}
+      {largest.map((model) => (
+        <button key={model.id} type="button" className="btn s" disabled={deleting !== undefined} onClick={() => { setDeleting(model.id); void deleteModel(model.id).finally(() => setDeleting(undefined)); }}>
+          {deleting === model.id ? "Deleting…" : `Delete ${model.name}, ${bytes(storedBytes(model))}`}
+        </button>
+      ))}
+      <button type="button" className="btn s ghost" onClick={() => openDrawer("storage")}>Free space…</button>
+    </>
+  );
 }
 
 const TITLES: Record<string, string> = {

@@ -1,0 +1,14 @@
+import { useState } from "react";
+import type { StoredModel } from "../../../engine/api";
+import { useStudio } from "../../state/useStudio";
+
+/** Asks the browser for the files of a linked model: it answers only to a click. */
+export function AllowButton({ model }: { model: StoredModel }) {
+  const reconnect = useStudio((s) => s.reconnect);
+  const [asking, setAsking] = useState(false);
+  const ask = (): void => {
+    setAsking(true);
+    void reconnect(model.id).finally(() => setAsking(false));
+  };
+  return <button type="button" className="btn s primary" disabled={asking} aria-label={`Allow access to ${model.name}`} onClick={ask}>{asking ? "Asking the browser…" : "Allow access"}</button>;
+}
