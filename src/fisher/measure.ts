@@ -1,5 +1,6 @@
 import { StudioError } from "../core/errors";
 import type { Gpu } from "../gpu/gpu";
+import type { PassResult } from "../model/decoder";
 import { cutOf, cutWithoutRank, keepRule, rankOf, RankSelect } from "../kernels/stats/trim";
 import type { PassState } from "./journal";
 import { modelElements, rankBelow, type ModelCut } from "./threshold";
@@ -17,9 +18,9 @@ const COUNTING_WALKS = 2;
  *   F = mean over sequences of (d loss / d theta)^2        FIM-Merging eq. 7
  * Trimming over the whole model needs the threshold before any mask, so it walks through the model three times.
  * With a journal it goes on after the last finished block; tensors finished before that are told again, in their order.
- * Returns the loss of each sequence. Throws "unknown-architecture", "gpu-limit", "gpu-lost", "cancelled", and journalDamaged.
+ * Returns the loss of each sequence, and how many blocks the last walk read once. Throws "unknown-architecture", "gpu-limit", "gpu-lost", "cancelled", and journalDamaged.
  */
-export async function fisherPass(gpu: Gpu, pass: FisherPass): Promise<{ losses: number[] }> {
+export async function fisherPass(gpu: Gpu, pass: FisherPass): Promise<PassResult> {
   const start: PassState = { walk: 0, done: 0, taken: pass.experts.map(() => 0) };
   const state = pass.journal?.state ?? start;
   for (const stats of pass.journal?.stats ?? []) pass.onTensor(stats);

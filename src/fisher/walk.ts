@@ -2,7 +2,7 @@ import { throwIfCancelled } from "../core/errors";
 import { MAX_BINDING_BYTES, type Gpu } from "../gpu/gpu";
 import { readKeys, selectCut } from "../kernels/stats/select";
 import { keepRule, type RankSelect } from "../kernels/stats/trim";
-import { createDecoder } from "../model/decoder";
+import { createDecoder, type PassResult } from "../model/decoder";
 import type { GradientVisitor } from "../model/gradients";
 import type { TensorRole } from "../model/roles";
 import { BufferScope } from "../model/scope";
@@ -24,7 +24,7 @@ const LOSS_SCALE = 4096;
 export type Mode = { kind: "trim"; cuts: ModelCut[] | undefined } | { kind: "count"; selects: RankSelect[][] };
 
 /** One forward and backward through the model, from where `from` says that an earlier run stopped. Returns the loss of each sequence. */
-export async function fisherWalk(gpu: Gpu, pass: FisherPass, mode: Mode, from: PassState): Promise<{ losses: number[] }> {
+export async function fisherWalk(gpu: Gpu, pass: FisherPass, mode: Mode, from: PassState): Promise<PassResult> {
   const { signal, trim, experts, journal } = pass;
   const panelBytes = pass.memory?.panelBytes ?? MAX_BINDING_BYTES;
   const gradientModel = pass.at === "base" ? pass.base : experts[0]!;
@@ -153,7 +153,7 @@ export async function fisherWalk(gpu: Gpu, pass: FisherPass, mode: Mode, from: P
   const visitor: GradientVisitor = { ...squares, blockDone };
   if (pass.probes === "activations") keepLayerInputs(buffers, visitor, (probes) => (inputs = probes));
   try {
-    const { losses } = await decoder.pass(sequences, {
+    const { losses, pinnedBlocks } = await decoder.pass(sequences, {
       visitor,
       signal,
       lossScale: LOSS_SCALE,
@@ -167,7 +167,7 @@ export async function fisherWalk(gpu: Gpu, pass: FisherPass, mode: Mode, from: P
         return { stats, taken: taken.map((t) => t.taken), ...(mode.kind === "count" ? { selects: mode.selects.map((row) => row.map((s) => s.save())) } : {}) };
       }),
     });
-    return { losses: regroup(losses) };
+    return { losses: regroup(losses), pinnedBlocks };
   } finally {
     end();
     buffers.end();
