@@ -67,10 +67,10 @@ function paperEntry({ state, vendor, architecture, description }: Pick<AdapterFa
   return { requestAdapter: async () => adapter } as unknown as GPU;
 }
 
-/** A checkpoint whose tensors read as zeros; `onRead` is told the bytes. */
-export function paperCheckpoint(checkpoint: Checkpoint, onRead: (bytes: number) => void): Checkpoint {
-  const read: TensorSource["read"] = async (_, __, length, into) => {
-    onRead(length);
+/** A checkpoint whose tensors read as zeros; `onRead` is told which bytes. */
+export function paperCheckpoint(checkpoint: Checkpoint, onRead: (bytes: number, name: string, offset: number) => void): Checkpoint {
+  const read: TensorSource["read"] = async (name, offset, length, into) => {
+    onRead(length, name, offset);
     return into?.subarray(0, length) ?? new Uint8Array(length);
   };
   return { ...checkpoint, tensors: checkpoint.tensors, text: (path) => checkpoint.text(path), read };

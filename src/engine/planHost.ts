@@ -11,18 +11,24 @@ export const OVERHEAD_BYTES = 128 * 1024 * 1024;
 
 const width = (dtype: string): number => bytesPerElement(dtype as FloatDtype);
 
-/** Growth of host memory while a Fisher pass runs: staging, what is read back and its mapped copy, keys and masks of a tensor. */
-export function passHostBytes(pass: { largestRead: number; keysOnCpu: number; largestMask: number; inputs: number; embedded: number }): number {
-  const masks = 3 * pass.largestMask; // of a panel, of the tensor, and the store's copy
-  return 2 * PIECE_BYTES + 2 * pass.largestRead + Math.max(0, pass.keysOnCpu - pass.largestRead) + masks + pass.inputs + pass.embedded + OVERHEAD_BYTES;
-}
-
-/** Growth while changes are walked on the CPU: both sides as stored and as f32, and the keys. */
-export const changesHostBytes = (largest: number, baseDtype: string, tunedDtype: string, sliceElements = SLICE_ELEMENTS): number =>
-  Math.min(largest, sliceElements) * (width(baseDtype) + width(tunedDtype) + 12) + OVERHEAD_BYTES;
+/** Buffers that a pass reads ahead into, from the bytes that nothing else needs: two pieces ahead keep a disk busy, four smooth its pauses. */
+export const passRing = (freeBytes: number): number => Math.max(1, Math.min(4, Math.floor(freeBytes / PIECE_BYTES)));
 
 /**
- * Growth while tensors are merged: a slice of every model that is computed and one that is read ahead, the merged slice and
+ * Growth of host memory while a Fisher pass runs: the ring of `ring` buffers that reads are made into and one for a read that
+ * was not foreseen, what is read back and its mapped copy, keys and masks of a tensor.
+ */
+export function passHostBytes(pass: { ring: number; largestRead: number; keysOnCpu: number; largestMask: number; inputs: number; embedded: number }): number {
+  const masks = 3 * pass.largestMask; // of a panel, of the tensor, and the store's copy
+  return (pass.ring + 1) * PIECE_BYTES + 2 * pass.largestRead + Math.max(0, pass.keysOnCpu - pass.largestRead) + masks + pass.inputs + pass.embedded + OVERHEAD_BYTES;
+}
+
+/** Growth while changes are walked on the CPU: both sides as stored, a slice ahead, and as f32, and the keys. */
+export const changesHostBytes = (largest: number, baseDtype: string, tunedDtype: string, sliceElements = SLICE_ELEMENTS): number =>
+  Math.min(largest, sliceElements) * (2 * (width(baseDtype) + width(tunedDtype)) + 12) + OVERHEAD_BYTES;
+
+/**
+ * Growth while tensors are merged: the ring with a slice of every model that is computed and one that is read ahead, the merged slice and
  * its mapped copy, the driver's copy of what is uploaded, with cuts also both sides as f32 and the keys,
  * and those of the walk that found the cuts, which may not be collected yet; whole masks of the tensor.
  */
@@ -31,5 +37,8 @@ export function mergeHostBytes(merge: { elements: number; stored: number; outDty
   return elements * (3 * stored + 2 * width(outDtype) + (cuts ? 26 : 0)) + maskBytes + OVERHEAD_BYTES;
 }
 
-/** Growth while the result is read back: a piece for the hash, a slice as stored and as f32, the masks of one tensor. */
-export const verifyHostBytes = (elements: number, outDtype: string, maskBytes: number): number => 8 * 1024 * 1024 + elements * (width(outDtype) + 4) + maskBytes + OVERHEAD_BYTES;
+/** Buffers of the ring while tensors are merged and read back: a slice of every model that is computed, and one that comes. */
+export const mergeRing = (models: number): number => 2 * models;
+
+/** Growth while the result is read back: the ring of the merge, whose buffers are of 4 bytes an element at most, and the masks of one tensor. */
+export const verifyHostBytes = (elements: number, models: number, maskBytes: number): number => 4 * elements * mergeRing(models) + maskBytes + OVERHEAD_BYTES;

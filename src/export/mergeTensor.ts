@@ -1,6 +1,7 @@
 import { StudioError, throwIfCancelled } from "../core/errors";
-import { bytesPerElement, type Checkpoint, type FloatDtype } from "../core/tensors";
+import { bytesPerElement, isFloatDtype, leaseOf, type Checkpoint, type FloatDtype } from "../core/tensors";
 import { Scratch } from "../core/scratch";
+import { staged } from "../core/stages";
 import { toFloat32 } from "../formats/dtypes";
 import type { Gpu } from "../gpu/gpu";
 import { magnitudes } from "../fisher/magnitude";
@@ -9,9 +10,12 @@ import { applyOpCpu } from "../merge/cpu";
 import { applyOpGpu } from "../merge/gpu";
 import { readsOf, type OpSlice, type TensorOp } from "../merge/ops";
 import type { OutputTensor } from "../model/pairing";
+import type { PlannedRead } from "../store/readAhead";
 
 /** Elements per slice: 4 Mi, a multiple of 64. Bytes do not depend on it. */
 export const MERGE_SLICE = 4 * 1024 * 1024;
+/** Most bytes of one read of a tensor that is copied as it is. */
+export const COPY_PIECE = 8 * 1024 * 1024;
 
 /** Another operation for rows [row0, row1) of a tensor, such as those of ids with two meanings; it takes no cuts. */
 export interface RowOp {
@@ -33,24 +37,36 @@ export interface MergeSources {
   experts: Checkpoint[];
 }
 
-/** Reads what a slice needs, as stored. The arrays are those of `scratch` where one is given. */
-export async function readSlice(sources: MergeSources, tensor: OutputTensor, work: TensorWork, start: number, elements: number, scratch?: Scratch): Promise<OpSlice> {
-  const ops = [work.op, ...(work.rows ?? []).map((r) => r.op)];
-  const wanted = ops.map((op) => readsOf(op, sources.experts.length));
+/** Reads what a slice needs, as stored. The bytes are valid until `done`. */
+export async function leaseSlice(sources: MergeSources, tensor: OutputTensor, work: TensorWork, start: number, elements: number, scratch?: Scratch): Promise<{ slice: OpSlice; done(): void }> {
+  const wanted = [work.op, ...(work.rows ?? []).map((r) => r.op)].map((op) => readsOf(op, sources.experts.length));
+  const held: (() => void)[] = [];
+  const done = (): void => held.splice(0).forEach((give) => give());
   const side = async (source: Checkpoint, name: string, key: string): Promise<{ bytes: Uint8Array; dtype: FloatDtype }> => {
     const dtype = source.tensors.get(name)!.dtype as FloatDtype;
     const width = bytesPerElement(dtype);
-    return { dtype, bytes: await source.read(name, start * width, elements * width, scratch?.bytes(key, elements * width)) };
+    const lease = await leaseOf(source, name, start * width, elements * width, scratch && ((length) => scratch.bytes(key, length)));
+    held.push(() => lease.done());
+    return { dtype, bytes: lease.bytes };
   };
-  const slice: OpSlice = { experts: [], start, elements };
-  const [base, ...experts] = await Promise.all([
+  const reads = await Promise.allSettled([
     wanted.some((w) => w.base) || work.cuts ? side(sources.base, tensor.baseName, "base") : undefined,
     ...sources.experts.map((expert, k) => (wanted.some((w) => w.experts[k]) && tensor.tunedNames[k] !== undefined ? side(expert, tensor.tunedNames[k]!, `expert ${k}`) : undefined)),
   ]);
-  if (base) slice.base = base;
+  const failed = reads.find((read) => read.status === "rejected");
+  if (failed) {
+    done();
+    throw failed.reason;
+  }
+  const [base, ...experts] = reads.map((read) => (read as PromiseFulfilledResult<OpSlice["base"]>).value);
   // A model that an operation does not read keeps its place with no bytes.
-  slice.experts = experts.map((e) => e ?? { bytes: new Uint8Array(0), dtype: "F32" as const });
-  return slice;
+  return { slice: { ...(base ? { base } : {}), experts: experts.map((e) => e ?? { bytes: new Uint8Array(0), dtype: "F32" as const }), start, elements }, done };
+}
+
+/** The same in arrays of its own, or in those of `scratch`. */
+export async function readSlice(sources: MergeSources, tensor: OutputTensor, work: TensorWork, start: number, elements: number, scratch?: Scratch): Promise<OpSlice> {
+  const unleased = (source: Checkpoint): Checkpoint => ({ ...source, tensors: source.tensors, text: (path) => source.text(path), read: (...args) => source.read(...args), lease: undefined });
+  return (await leaseSlice({ base: unleased(sources.base), experts: sources.experts.map(unleased) }, tensor, work, start, elements, scratch)).slice;
 }
 
 /** Masks of a slice from the cuts on |delta|; `taken` counts equal keys from slice to slice, per model. */
@@ -63,12 +79,13 @@ export function withCuts(work: TensorWork, slice: OpSlice, taken: { taken: numbe
   return { op: { ...op, masks }, slice: { ...slice, start: 0 } };
 }
 
-async function apply(gpu: Gpu | undefined, op: TensorOp, slice: OpSlice, dtype: FloatDtype): Promise<Uint8Array> {
-  return gpu ? applyOpGpu(gpu, op, slice, dtype) : applyOpCpu(op, slice, dtype);
+async function apply(gpu: Gpu | undefined, op: TensorOp, slice: OpSlice, dtype: FloatDtype, signal?: AbortSignal): Promise<Uint8Array> {
+  if (gpu) return applyOpGpu(gpu, op, slice, dtype);
+  return staged(signal, "compute", slice.elements * bytesPerElement(dtype), () => applyOpCpu(op, slice, dtype));
 }
 
 /**
- * The merged bytes of a tensor, slice by slice, in order. The next slice is read while this one is computed. With `gpu`
+ * The merged bytes of a tensor, slice by slice, in order. Sources that read ahead read the next slices meanwhile. With `gpu`
  * undefined the CPU computes; both give the same bytes on a software adapter, and on hardware up to the last bit of f32.
  */
 export async function* mergeTensor(
@@ -81,46 +98,83 @@ export async function* mergeTensor(
 ): AsyncGenerator<{ start: number; elements: number; bytes: Uint8Array }> {
   const dtype = tensor.dtype as FloatDtype;
   const cols = tensor.shape.length >= 2 ? tensor.elements / tensor.shape[0]! : 1;
+  const width = bytesPerElement(dtype);
   const taken = sources.experts.map(() => ({ taken: 0 }));
-  // One slice is computed while the next is read.
-  const turns = [Scratch.take(), Scratch.take()];
-  const floats = Scratch.take();
-  const read = (start: number): Promise<OpSlice> => readSlice(sources, tensor, work, start, Math.min(sliceElements, tensor.elements - start), turns[(start / sliceElements) % 2]);
-  let finished = false;
-  let ahead: Promise<OpSlice> | undefined = tensor.elements > 0 ? read(0) : undefined;
+  const scratch = Scratch.take();
   try {
     for (let start = 0; start < tensor.elements; start += sliceElements) {
-      const slice = await ahead!;
-      ahead = start + sliceElements < tensor.elements ? read(start + sliceElements) : undefined;
-      ahead?.catch(() => undefined);
       throwIfCancelled(signal);
-      const cut = withCuts(work, slice, taken, floats);
-      const bytes = await apply(gpu, cut.op, cut.slice, dtype);
-      for (const { row0, row1, op } of work.rows ?? []) {
-        const from = Math.max(row0 * cols, start);
-        const to = Math.min(row1 * cols, start + slice.elements);
-        if (from >= to) continue;
-        const other = await apply(gpu, op, slice, dtype);
-        const width = bytesPerElement(dtype);
-        bytes.set(other.subarray((from - start) * width, (to - start) * width), (from - start) * width);
+      const elements = Math.min(sliceElements, tensor.elements - start);
+      const { slice, done } = await leaseSlice(sources, tensor, work, start, elements, scratch);
+      let bytes: Uint8Array;
+      try {
+        throwIfCancelled(signal);
+        const cut = work.cuts ? staged(signal, "select", elements * width, () => withCuts(work, slice, taken, scratch)) : { op: work.op, slice };
+        bytes = await apply(gpu, cut.op, cut.slice, dtype, signal);
+        for (const { row0, row1, op } of work.rows ?? []) {
+          const from = Math.max(row0 * cols, start);
+          const to = Math.min(row1 * cols, start + elements);
+          if (from >= to) continue;
+          const other = await apply(gpu, op, slice, dtype, signal);
+          bytes.set(other.subarray((from - start) * width, (to - start) * width), (from - start) * width);
+        }
+      } finally {
+        done();
       }
-      yield { start, elements: slice.elements, bytes };
+      yield { start, elements, bytes };
     }
-    finished = true;
   } finally {
-    // A read ahead that nobody waited for may still write into its arrays: they are not handed on then.
-    if (finished) for (const scratch of [...turns, floats]) scratch.give();
+    scratch.give();
   }
 }
 
-/** Stored bytes of a tensor that is copied as it is, in pieces. */
-export async function* copyTensor(sources: MergeSources, tensor: OutputTensor, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-  const [source, name] = tensor.from === "base" ? [sources.base, tensor.baseName] : [sources.experts[0]!, tensor.tunedNames[0]!];
+const copySource = (sources: MergeSources, tensor: OutputTensor): [Checkpoint, string, number] => (tensor.from === "base" ? [sources.base, tensor.baseName, 0] : [sources.experts[0]!, tensor.tunedNames[0]!, 1]);
+
+/** Stored bytes of a tensor that is copied as it is, in pieces that are valid until the next is asked for. */
+export async function* copyTensor(sources: MergeSources, tensor: OutputTensor, signal?: AbortSignal, pieceBytes = COPY_PIECE): AsyncGenerator<Uint8Array> {
+  const [source, name] = copySource(sources, tensor);
   const info = source.tensors.get(name);
   if (!info) throw new StudioError("internal", `Copying "${tensor.name}": the source has no tensor "${name}".`);
-  const piece = 16 * 1024 * 1024;
-  for (let at = 0; at < info.end - info.begin; at += piece) {
+  const total = info.end - info.begin;
+  for (let at = 0; at < total; at += pieceBytes) {
     throwIfCancelled(signal);
-    yield source.read(name, at, Math.min(piece, info.end - info.begin - at));
+    const { bytes, done } = await leaseOf(source, name, at, Math.min(pieceBytes, total - at));
+    try {
+      yield bytes;
+    } finally {
+      done();
+    }
   }
+}
+
+/** A tensor whose stored dtype is the output's, or which is not computed with, is copied bit by bit. */
+export function isPlainCopy(sources: MergeSources, tensor: OutputTensor): boolean {
+  const [source, name] = copySource(sources, tensor);
+  const stored = source.tensors.get(name)!.dtype;
+  return tensor.action === "copy" && (tensor.dtype === stored || !isFloatDtype(tensor.dtype));
+}
+
+/**
+ * The reads of mergeTensor and copyTensor for these tensors, in their order; source 0 is the base, k + 1 expert k. `reads`
+ * says which models the operation of a tensor reads.
+ */
+export function mergeReads(sources: MergeSources, tensors: readonly OutputTensor[], reads: (tensor: OutputTensor) => { base: boolean; experts: boolean[] }, sliceElements: number, pieceBytes = COPY_PIECE): PlannedRead[] {
+  const plan: PlannedRead[] = [];
+  for (const tensor of tensors) {
+    if (isPlainCopy(sources, tensor)) {
+      const [checkpoint, name, source] = copySource(sources, tensor);
+      const { begin, end } = checkpoint.tensors.get(name)!;
+      for (let offset = 0; offset < end - begin; offset += pieceBytes) plan.push({ source, name, offset, length: Math.min(pieceBytes, end - begin - offset) });
+      continue;
+    }
+    const wanted = reads(tensor);
+    const sides = [sources.base, ...sources.experts].flatMap((checkpoint, source) => {
+      const name = source === 0 ? tensor.baseName : tensor.tunedNames[source - 1];
+      if (name === undefined || !(source === 0 ? wanted.base : wanted.experts[source - 1])) return [];
+      return [{ source, name, width: bytesPerElement(checkpoint.tensors.get(name)!.dtype as FloatDtype) }];
+    });
+    for (let start = 0; start < tensor.elements; start += sliceElements)
+      for (const { source, name, width } of sides) plan.push({ source, name, offset: start * width, length: Math.min(sliceElements, tensor.elements - start) * width });
+  }
+  return plan;
 }

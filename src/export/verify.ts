@@ -2,14 +2,16 @@ import { createSHA256 } from "hash-wasm";
 import { StudioError, throwIfCancelled, toStudioError } from "../core/errors";
 import type { FileSource, OutputFolder } from "../core/files";
 import { hashName, MT19937 } from "../core/random";
-import { bytesPerElement, isFloatDtype, type Checkpoint, type FloatDtype } from "../core/tensors";
+import { staged } from "../core/stages";
+import { bytesPerElement, isFloatDtype, type Checkpoint, type FloatDtype, type TensorInfo } from "../core/tensors";
 import { openCheckpoint } from "../formats/checkpoint";
 import { Scratch } from "../core/scratch";
 import { toFloat32 } from "../formats/dtypes";
 import { HEAD } from "../model/architectures";
 import { applyOpCpu } from "../merge/cpu";
 import type { OutputTensor } from "../model/pairing";
-import { MERGE_SLICE, readSlice, withCuts, type MergeSources, type TensorWork } from "./mergeTensor";
+import type { ReadAhead } from "../store/readAhead";
+import { readSlice, withCuts, type MergeSources, type TensorWork } from "./mergeTensor";
 import type { OutputPlan } from "./plan";
 import type { WrittenFile } from "./writer";
 
@@ -30,13 +32,17 @@ export interface VerifyJob {
   recipeHash: string;
   /** Software adapters and the CPU agree bit for bit; a hardware GPU may round the last bit of f32 another way. */
   exact: boolean;
-  sliceElements?: number | undefined;
+  /** Reads the files ahead; they are its sources from 1000 on. */
+  ahead?: ReadAhead | undefined;
   signal: AbortSignal;
   onBytes(bytes: number): void;
 }
 
 export const TILES = 64;
 const TILE_ELEMENTS = 4096;
+/** Most bytes of one read. */
+const PIECE_BYTES = 8 * 1024 * 1024;
+const FIRST_FILE = 1000;
 const number = (value: number): string => value.toLocaleString("en-US");
 
 /**
@@ -87,45 +93,77 @@ export async function verifyOutput(job: VerifyJob): Promise<{ checks: Check[]; t
   return { checks, tiles: { compared: tiles.compared, equal: tiles.equal } };
 }
 
+/** A range of a file that is read as one piece; `tensor` where it holds values that are checked. */
+interface Piece {
+  offset: number;
+  length: number;
+  tensor: { name: string; dtype: FloatDtype } | undefined;
+}
+
+/** A file from front to back: what lies before the tensors, then each tensor in slices. */
+function piecesOf(file: FileSource, tensors: Iterable<TensorInfo>, pieceBytes: number): Piece[] {
+  const pieces: Piece[] = [];
+  let at = 0;
+  const upTo = (end: number, tensor: Piece["tensor"]): void => {
+    for (; at < end; at = pieces.at(-1)!.offset + pieces.at(-1)!.length) pieces.push({ offset: at, length: Math.min(pieceBytes, end - at), tensor });
+  };
+  for (const { name, dtype, begin, end } of [...tensors].filter((t) => t.file === file.path).sort((a, b) => a.begin - b.begin)) {
+    upTo(begin, undefined);
+    upTo(end, isFloatDtype(dtype) ? { name, dtype } : undefined);
+  }
+  upTo(file.size, undefined);
+  return pieces;
+}
+
+/** Reads every file once: for its hash, and for the values in it. */
 async function readValues(job: VerifyJob, files: FileSource[], result: Checkpoint) {
   const found = { bad: 0, badIn: "", largest: 0, largestIn: "", hashesWrong: [] as string[] };
   const hasher = await createSHA256();
-  const piece = 8 * 1024 * 1024;
+  const pieceBytes = Math.min(job.ahead?.bufferBytes ?? PIECE_BYTES, PIECE_BYTES) & ~3;
+  const pieces = files.map((file) => piecesOf(file, result.tensors.values(), pieceBytes));
   const scratch = Scratch.take();
-  for (const file of files) {
+  const sources = files.map((file, i) => job.ahead?.wrapFile(file, FIRST_FILE + i) ?? { lease: async (offset: number, length: number) => ({ bytes: await file.read(offset, length, scratch.bytes("stored", pieceBytes)), done: () => undefined }) });
+  job.ahead?.follow(files.flatMap((file, i) => pieces[i]!.map(({ offset, length }) => ({ source: FIRST_FILE + i, name: file.path, offset, length }))));
+  for (const [i, file] of files.entries()) {
     hasher.init();
-    for (let at = 0; at < file.size; at += piece) {
+    for (const { offset, length, tensor } of pieces[i]!) {
       throwIfCancelled(job.signal);
-      const bytes = await file.read(at, Math.min(piece, file.size - at), scratch.bytes("stored", piece));
-      hasher.update(bytes);
-      job.onBytes(bytes.byteLength);
+      const { bytes, done } = await sources[i]!.lease(offset, length);
+      try {
+        staged(job.signal, "hash", length, () => void hasher.update(bytes));
+        if (tensor) {
+          const { largest, bad } = staged(job.signal, "select", length, () => largestOf(bytes, tensor.dtype));
+          found.bad += bad;
+          if (bad > 0) found.badIn ||= tensor.name;
+          if (largest > found.largest) Object.assign(found, { largest, largestIn: tensor.name });
+        }
+      } finally {
+        done();
+      }
+      job.onBytes(length);
     }
     if (hasher.digest("hex") !== job.written.find((w) => w.path === file.path)!.sha256) found.hashesWrong.push(file.path);
   }
-  for (const info of result.tensors.values()) {
-    if (!isFloatDtype(info.dtype)) continue;
-    const width = bytesPerElement(info.dtype);
-    const slice = job.sliceElements ?? MERGE_SLICE;
-    for (let at = 0; at < info.elements; at += slice) {
-      throwIfCancelled(job.signal);
-      const count = Math.min(slice, info.elements - at);
-      const values = toFloat32(await result.read(info.name, at * width, count * width, scratch.bytes("stored", count * width)), info.dtype, scratch.floats("values", count));
-      job.onBytes(count * width);
-      for (let i = 0; i < values.length; i++) {
-        const magnitude = Math.abs(values[i]!);
-        if (magnitude <= found.largest) continue;
-        if (Number.isFinite(magnitude)) {
-          found.largest = magnitude;
-          found.largestIn = info.name;
-        } else {
-          found.badIn ||= info.name;
-          found.bad++;
-        }
-      }
-    }
-  }
   scratch.give();
   return found;
+}
+
+/** The largest finite |value| of stored floats, and how many are NaN or infinite: without their sign, their bits order as they do. */
+export function largestOf(bytes: Uint8Array, dtype: FloatDtype): { largest: number; bad: number } {
+  const width = bytesPerElement(dtype);
+  const whole = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  const infinity = dtype === "F32" ? 0x7f800000 : dtype === "BF16" ? 0x7f80 : 0x7c00;
+  const values = width === 4 ? new Uint32Array(whole.buffer, whole.byteOffset, whole.byteLength / 4) : new Uint16Array(whole.buffer, whole.byteOffset, whole.byteLength / 2);
+  const unsigned = width === 4 ? 0x7fffffff : 0x7fff;
+  let most = 0;
+  let bad = 0;
+  for (let i = 0; i < values.length; i++) {
+    const magnitude = values[i]! & unsigned;
+    if (magnitude >= infinity) bad++;
+    else if (magnitude > most) most = magnitude;
+  }
+  const stored = width === 4 ? Uint32Array.of(most) : Uint16Array.of(most);
+  return { largest: toFloat32(new Uint8Array(stored.buffer), dtype)[0]!, bad };
 }
 
 async function compareTiles(job: VerifyJob, result: Checkpoint): Promise<{ compared: number; equal: number; far: number; farIn: string }> {

@@ -83,6 +83,15 @@ export class ReadAhead {
     options.signal.addEventListener("abort", () => this.stop(), { once: true });
   }
 
+  /** The longest read that can be made ahead. */
+  get bufferBytes(): number {
+    return this.options.bufferBytes;
+  }
+
+  get buffers(): number {
+    return this.options.buffers;
+  }
+
   /** The source, reading through the ring. `source` is its number in plans. */
   wrap<T extends TensorSource>(inner: T, source: number): T {
     this.readers.set(source, (name, offset, length, into) => inner.read(name, offset, length, into));
