@@ -1,18 +1,22 @@
 import { mkdir, open as openFile, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { StudioError, toStudioError } from "../core/errors";
+import { formatBytes } from "../core/modelFiles";
 import type { OnProgress } from "../core/progress";
 import type { ParamValue, Recipe, Reconciliation } from "../core/recipe";
 import type { Checkpoint, FloatDtype } from "../core/tensors";
 import { openCheckpoint } from "../formats/checkpoint";
 import { parseRecipe } from "../export/recipeFile";
+import { keptBytes } from "../export/journal";
 import { createEngine } from "../engine/engine";
+import { canGoOn } from "../engine/exporting";
 import type { RandomFile } from "../engine/fisherFile";
 import { hashWeights } from "../store/hash";
 import { parseArgs, parseSettings } from "./args";
 import { parseBudgets, parseRates } from "./budgets";
 import { diskKeyValue } from "./diskKeyValue";
-import { diskOutput, readFolder, type DiskFile } from "./nodeFiles";
+import { checkTarget, diskOutput, partialPaths } from "./diskOutput";
+import { readFolder, type DiskFile } from "./nodeFiles";
 import { nodeGpu } from "./nodeGpu";
 import { buildReport } from "./report";
 import type { Library } from "../store/library";
@@ -31,7 +35,8 @@ const USAGE = `npm run merge -- --base DIR --model DIR [--model DIR]... --method
   --host-budget SIZE  most bytes of memory beside them, 512MiB when absent
   --plan              print as JSON what the merge will take, from headers alone, and stop; --out is not needed
   --rate KEY=N        with --plan: speed in operations (gpu) or bytes (read, write) per second, for times
-  --quiet             no progress lines`;
+  --quiet             no progress lines
+A merge that was killed, or that found the disk full, goes on when the same command is given again.`;
 
 const FLAGS = {
   base: { value: true }, model: { value: true, repeat: true }, weight: { value: true, repeat: true }, method: { value: true }, out: { value: true },
@@ -146,8 +151,9 @@ async function merge(args: string[], cwd: string): Promise<void> {
   if (flags.rate) throw bad("--rate says how fast things go in a plan; it needs --plan.");
   if (!out) return;
 
-  const output = await diskOutput(out);
-  const passes = diskKeyValue();
+  await checkTarget(out);
+  // Beside the output, where the same command finds them again after a kill.
+  const passes = diskKeyValue(partialPaths(out).passes);
   const fisherPath = path("fisher");
   const library = diskLibrary();
   let stop: (() => void) | undefined;
@@ -155,7 +161,12 @@ async function merge(args: string[], cwd: string): Promise<void> {
     const gpu = await nodeGpu();
     const engine = createEngine({
       gpu, library, passes, budgets: parseBudgets(flags), ingest: "in place",
-      openOutput: async () => output,
+      openOutput: async (_, job) => {
+        const output = await diskOutput(out, job.key);
+        const kept = keptBytes(output.journal?.earlier);
+        if (kept > 0 && !flags.quiet) process.stderr.write(`Going on with a merge that was cut off: ${formatBytes(kept)} of ${formatBytes(job.bytes)} are written.\n`);
+        return output;
+      },
       ...(fisherPath ? { fisherFile: (_: string, size: number) => randomFile(fisherPath, size) } : {}),
     });
     // Ctrl C ends the job as Cancel does in the tab: what was begun is removed.
@@ -182,15 +193,15 @@ async function merge(args: string[], cwd: string): Promise<void> {
     if (reportPath) {
       await writeReport(reportPath, out, buildReport(recipe, await engine.shape(recipe), measured, result, await engine.gpu()));
     }
+    await passes.remove();
     for (const check of result.checks) console.log(`${check.verdict === "pass" ? "ok  " : "FAIL"}  ${check.label}: ${check.found}`);
     if (failed.length > 0) throw new StudioError("internal", `The merged model was written to ${out}, but ${failed.length} of ${result.checks.length} checks failed: ${failed.map((c) => c.label).join(", ")}. Do not use it; merge again.`);
     console.log(`${result.files.length} files, ${result.totalBytes.toLocaleString("en-US")} bytes in ${out} (${(result.elapsedMs / 1000).toFixed(1)} s, recipe ${result.recipeHash})`);
   } catch (error) {
-    await output.discard().catch(() => undefined);
+    if (!canGoOn(error)) await passes.remove();
     throw error;
   } finally {
     if (stop) process.off("SIGINT", stop);
-    await passes.remove();
     await library.close();
   }
 }

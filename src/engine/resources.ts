@@ -1,12 +1,12 @@
 import { StudioError } from "../core/errors";
-import type { OutputFolder } from "../core/files";
 import { formatBytes } from "../core/modelFiles";
+import type { StageTime } from "../core/stages";
 import type { Checkpoint } from "../core/tensors";
 import type { Gpu } from "../gpu/gpu";
 import type { AdapterFacts } from "../gpu/info";
-import type { Budgets, Forecast, Rates } from "./api";
+import type { Budgets, Rates } from "./api";
 import type { RecipeContext } from "./context";
-import { DEFAULT_BUDGETS, MIN_BUDGET, planMerge, type PlanJob } from "./planner";
+import { DEFAULT_BUDGETS, MIN_BUDGET, planMerge, type Plan, type PlanJob } from "./planner";
 
 /** Below this much waiting a speed says more about the clock than about the disk. */
 const MIN_SECONDS = 0.05;
@@ -57,10 +57,14 @@ export class Resources {
   }
 
   /** `rates` given replace those seen. */
-  plan(context: RecipeContext, facts: AdapterFacts, pass: PlanJob["pass"], change?: Partial<Budgets>, rates: Rates = {}): Promise<Forecast> {
-    const seen: Rates = { gpuFlops: this.work.rate, readBytes: this.reads.rate, writeBytes: this.writes.rate };
+  plan(context: RecipeContext, facts: AdapterFacts, pass: PlanJob["pass"], change?: Partial<Budgets>, rates: Rates = {}): Promise<Plan> {
     const known = Object.fromEntries(Object.entries(rates).filter(([, value]) => value !== undefined));
-    return planMerge({ ...this.fixed, context, facts, pass, budgets: this.with(change), rates: { ...seen, ...known } });
+    return planMerge({ ...this.fixed, context, facts, pass, budgets: this.with(change), rates: { ...this.seen, ...known } });
+  }
+
+  /** Speeds measured so far. */
+  get seen(): Rates {
+    return { gpuFlops: this.work.rate, readBytes: this.reads.rate, writeBytes: this.writes.rate };
   }
 
   /** A checkpoint whose reads are timed. */
@@ -78,24 +82,10 @@ export class Resources {
     };
   }
 
-  /** An output folder whose writes are timed. */
-  timedOutput(output: OutputFolder): OutputFolder {
-    return {
-      open: (path) => output.open(path),
-      finish: () => output.finish(),
-      discard: () => output.discard(),
-      create: async (path, size) => {
-        const file = await output.create(path, size);
-        return {
-          close: () => file.close(),
-          write: async (bytes) => {
-            const started = performance.now();
-            await file.write(bytes);
-            this.writes.add(bytes.byteLength, (performance.now() - started) / 1000);
-          },
-        };
-      },
-    };
+  /** Learns how fast files are hashed and written, one after the other in one thread. */
+  wrote(stages: readonly StageTime[]): void {
+    const own = stages.filter((s) => s.stage === "hash" || s.stage === "write");
+    this.writes.add(Math.max(0, ...own.map((s) => s.bytes)), own.reduce((sum, s) => sum + s.busyMs, 0) / 1000);
   }
 
   /** Runs GPU work under the GPU budget, and learns how fast the whole of it went by the job's clock. */

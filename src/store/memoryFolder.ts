@@ -1,3 +1,4 @@
+import { createSHA256 } from "hash-wasm";
 import { StudioError } from "../core/errors";
 import { memoryFile, type FileSource, type OutputFolder } from "../core/files";
 
@@ -14,12 +15,16 @@ export function memoryFolder(): OutputFolder & { readonly files: ReadonlyMap<str
       if (started.has(path)) throw misuse(`${path} is created twice`);
       started.add(path);
       const pieces: Uint8Array[] = [];
+      const hasher = await createSHA256();
+      hasher.init();
       let closed = false;
       return {
         write: async (bytes) => {
           if (closed) throw misuse(`${path} is written after it was closed`);
+          hasher.update(bytes);
           pieces.push(bytes.slice());
         },
+        flush: async () => undefined,
         close: async () => {
           closed = true;
           const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
@@ -29,6 +34,7 @@ export function memoryFolder(): OutputFolder & { readonly files: ReadonlyMap<str
             at += piece.length;
           }
           files.set(path, all);
+          return hasher.digest("hex");
         },
       };
     },

@@ -6,7 +6,7 @@ import type { OutputFile } from "../core/files";
  * Packs files into one archive, stored without compression (weights do not compress), Zip64 where sizes need it.
  * The archive is streamed into `out`; no file is held in memory.
  */
-export async function packZip(files: { name: string; file: File }[], out: OutputFile, signal?: AbortSignal): Promise<void> {
+export async function packZip(files: { name: string; file: File }[], out: Pick<OutputFile, "write" | "close">, signal?: AbortSignal): Promise<void> {
   const reader = makeZip(files.map(({ name, file }) => ({ name, input: file, size: file.size }))).getReader();
   try {
     for (;;) {

@@ -10,6 +10,7 @@ import { createFisherFiles } from "./fisherFiles";
 import { withJobLocks } from "./jobs";
 import { createOutputs } from "./outputs";
 import { expose } from "./rpc";
+import { connectWriter } from "./writer";
 
 // Outside secure contexts these are missing; the page still loads, inspects in place, and says what is not there.
 const storage = navigator.storage as StorageManager | undefined;
@@ -30,7 +31,7 @@ const library = createLibrary<ModelFacts>({
   }),
 });
 
-const outputs = createOutputs(storage, locks);
+const outputs = createOutputs({ storage, locks, records: databases.open("studio-exports"), writer: connectWriter() });
 // Leftovers cost only space; the next start tries again.
 library.ownFolders().then((kept) => outputs.sweep(kept)).catch(() => undefined);
 const fisherFiles = createFisherFiles(storage);
@@ -39,7 +40,8 @@ const engine = createEngine({
   gpu: (navigator as { gpu?: GPU }).gpu,
   library,
   passes: databases.open("studio-passes"),
-  openOutput: (target) => outputs.open(target),
+  openOutput: (target, job) => outputs.open(target, job),
+  unfinished: { list: () => outputs.unfinished(), discard: (id) => outputs.discardUnfinished(id) },
   fisherFile: (key, size) => fisherFiles.create(key, size),
   readFisherFile: (key) => fisherFiles.read(key),
 });

@@ -142,6 +142,7 @@ export function createOutputs({ storage, locks, records, writer }: OutputsEnv): 
         earlier: record.note,
         note: (note) => records.set(id, { ...record, note }, "strict"),
         adopt: folder.adopt,
+        holds: folder.holds,
       },
       ...(storage && target.kind !== "folder" ? { freeBytes: () => freeBytes(storage) } : {}),
       finish: async () => {

@@ -1,14 +1,15 @@
 /**
  * Typed calls over a message port. A call carries plain data; a function among its arguments becomes a callback that
  * lives as long as the call (progress, partial results) and its messages arrive in order, before the result.
- * Errors cross as PlainError and are StudioErrors again on the other side.
+ * Errors cross as PlainError and are StudioErrors again on the other side. An ArrayBuffer among the arguments, or as the
+ * result, is handed over and not copied.
  */
 import { StudioError, toStudioError, type ErrorCode, type ErrorDetails } from "../core/errors";
 import type { PlainError } from "../engine/api";
 
 /** A Worker, a worker's own scope, or a MessagePort. */
 export interface Endpoint {
-  postMessage(message: unknown): void;
+  postMessage(message: unknown, transfer?: Transferable[]): void;
   addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
   removeEventListener(type: "message", listener: (event: MessageEvent) => void): void;
   start?(): void;
@@ -49,9 +50,11 @@ function cloneable(details: ErrorDetails): ErrorDetails {
   return safe;
 }
 
+const buffers = (values: unknown[]): ArrayBuffer[] => values.filter((value) => value instanceof ArrayBuffer);
+
 /** Answers calls on `endpoint` with the methods of `api`. Returns the function that stops answering. */
 export function expose(api: object, endpoint: Endpoint): () => void {
-  const answer = (message: Answer): void => endpoint.postMessage(message);
+  const answer = (message: Answer, value?: unknown): void => endpoint.postMessage(message, buffers([value]));
   const listener = async (event: MessageEvent): Promise<void> => {
     const call = event.data as Partial<Call> | undefined;
     if (call?.rpc !== "call") return;
@@ -61,7 +64,8 @@ export function expose(api: object, endpoint: Endpoint): () => void {
       if (typeof target !== "function") throw new StudioError("internal", `The engine has no method "${method}".`);
       const received = [...args];
       for (const index of callbacks) received[index] = (...values: unknown[]) => answer({ rpc: "callback", id, index, args: values });
-      answer({ rpc: "result", id, value: await target.apply(api, received) });
+      const value: unknown = await target.apply(api, received);
+      answer({ rpc: "result", id, value }, value);
     } catch (error) {
       answer({ rpc: "error", id, error: toPlainError(error) });
     }
@@ -104,7 +108,7 @@ export function connect<Api extends object>(endpoint: Endpoint): Connection<Api>
       const callbacks = args.flatMap((arg, index) => (typeof arg === "function" ? [index] : []));
       open.set(id, { resolve, reject, args });
       try {
-        endpoint.postMessage({ rpc: "call", id, method, args: args.map((arg) => (typeof arg === "function" ? null : arg)), callbacks } satisfies Call);
+        endpoint.postMessage({ rpc: "call", id, method, args: args.map((arg) => (typeof arg === "function" ? null : arg)), callbacks } satisfies Call, buffers(args));
       } catch (error) {
         open.delete(id);
         reject(toStudioError(error));

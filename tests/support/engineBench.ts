@@ -148,6 +148,7 @@ export function tamperedFolder(fault: { onWrite?(path: string, total: number): v
           fault.onWrite?.(path, (total += bytes.byteLength));
           await file.write(bytes);
         },
+        flush: () => file.flush(),
         close: () => file.close(),
       };
     },

@@ -1,6 +1,6 @@
 import { cancelled, StudioError } from "../../src/core/errors";
 import type { PhaseState, Progress, StripCell } from "../../src/core/progress";
-import type { Budgets, EngineApi, GpuInfo, IncomingFolder, StoredModel } from "../../src/engine/api";
+import type { Budgets, EngineApi, GpuInfo, IncomingFolder, StoredModel, UnfinishedExport } from "../../src/engine/api";
 import { fakeFacts, fakeForecast, fakeGpu, fakeMethods, fakeModel, fakePlan, fakePreflight, fakeRecipe, fakeReport, fakeShape, fakeTuned } from "./fakeData";
 
 export interface FakeOptions {
@@ -11,6 +11,8 @@ export interface FakeOptions {
   hold?: Partial<Record<Progress["kind"], number>>;
   /** Thrown by the next call of the method. */
   failures?: Partial<Record<keyof EngineApi, unknown>>;
+  /** Exports that an earlier visit left. */
+  unfinished?: UnfinishedExport[];
   /** Steps of a job; each waits one turn of the event loop. */
   steps?: number;
 }
@@ -135,6 +137,11 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
       note("exportModel");
       await walk(jobId, "export", (fraction) => onProgress(progress(jobId, "export", fraction, { phases: phases([["Weights merged and written"], ["Read back and checked"]], fraction, 0), bytesDone: 3_554_215_465 * fraction, bytesTotal: 3_554_215_465 })));
       return { ...fakeReport(recipe), name: target.name, ...(target.kind === "folder" ? {} : { staged: { id: "stage1", paths: fakePlan(recipe).files.map((f) => f.path) } }) };
+    },
+    unfinishedExports: async () => (note("unfinishedExports"), options.unfinished ?? []),
+    discardUnfinished: async (id) => {
+      note("discardUnfinished");
+      options.unfinished = options.unfinished?.filter((u) => u.id !== id) ?? [];
     },
     stagedFile: async (_id, path) => (note("stagedFile"), new File([""], path)),
     discardStage: async () => note("discardStage"),

@@ -74,7 +74,7 @@ test("its clock stands while it is shut", () => {
 test("reads and writes of an output wait, closing and discarding do not", async () => {
   const calls: string[] = [];
   const folder: OutputFolder = {
-    create: async () => ({ write: async () => void calls.push("write"), close: async () => void calls.push("close") }),
+    create: async () => ({ write: async () => void calls.push("write"), flush: async () => undefined, close: async () => (calls.push("close"), "") }),
     open: async (path) => memoryFile(path, new Uint8Array(4)),
     finish: async () => undefined,
     discard: async () => void calls.push("discard"),

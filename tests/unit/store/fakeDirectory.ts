@@ -35,6 +35,10 @@ export class FakeDirectory {
     return this as unknown as FileSystemDirectoryHandle;
   }
 
+  async isSameEntry(other: unknown): Promise<boolean> {
+    return other === this;
+  }
+
   async *keys(): AsyncIterable<string> {
     yield* this.children.keys();
   }
@@ -90,6 +94,11 @@ export class FakeDirectory {
         createSyncAccessHandle: async () => ({
           // Short writes are allowed by the interface, so this one makes them.
           write: (bytes: Uint8Array, { at = 0 } = {}) => writeAt(bytes.subarray(0, Math.max(1, Math.min(bytes.length, 1000))), at),
+          read: (into: Uint8Array, { at = 0 } = {}) => {
+            const part = node.bytes.subarray(at, at + into.length);
+            into.set(part);
+            return part.length;
+          },
           truncate: resize,
           getSize: () => node.bytes.length,
           flush: () => undefined,

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import type { OutputFolder } from "../../../src/core/files";
 
@@ -19,7 +20,7 @@ export function outputFolderContract(make: () => Promise<{ folder: OutputFolder;
       await file.write(buffer.subarray(0, piece.length));
     }
     buffer.fill(0);
-    await file.close();
+    expect(await file.close()).toBe(createHash("sha256").update(pattern(5000)).digest("hex"));
     await folder.finish();
     expect(await readAll(folder, "model.safetensors")).toEqual(pattern(5000));
     expect(await (await folder.open("model.safetensors")).read(1234, 10)).toEqual(pattern(5000).subarray(1234, 1244));

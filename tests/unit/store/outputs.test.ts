@@ -1,6 +1,12 @@
-import { describe, expect, test } from "vitest";
+import { createHash } from "node:crypto";
+import { beforeEach, describe, expect, test } from "vitest";
+import type { FileMark, OutputFolder } from "../../../src/core/files";
+import type { Recipe } from "../../../src/core/recipe";
+import type { OutputJob } from "../../../src/engine/api";
+import { createFileWriter } from "../../../src/store/fileWriter";
 import { pickedFolder } from "../../../src/store/folderHandle";
-import { localLocks } from "../../../src/store/locks";
+import { memoryKeyValue, type KeyValue } from "../../../src/store/keyValue";
+import { localLocks, type Locks } from "../../../src/store/locks";
 import { memoryFolder } from "../../../src/store/memoryFolder";
 import { opfsFolder } from "../../../src/store/opfs";
 import { createOutputs } from "../../../src/worker/outputs";
@@ -12,36 +18,36 @@ describe("in memory", () => outputFolderContract(async () => {
   return { folder, leftovers: () => folder.files.size };
 }));
 
-describe.each([["sync access handles", true], ["createWritable", false]])("OPFS with %s", (_, sync) => outputFolderContract(async () => {
-  const root = new FakeDirectory("", { sync });
-  return { folder: await opfsFolder(root.handle(), "job"), leftovers: () => root.children.size };
+describe("OPFS", () => outputFolderContract(async () => {
+  const root = new FakeDirectory("", { sync: true });
+  return { folder: await opfsFolder(root.handle(), "job", createFileWriter()), leftovers: () => root.children.size };
 }));
 
 describe("a picked folder", () => {
   outputFolderContract(async () => {
     const root = new FakeDirectory("Models");
-    return { folder: await pickedFolder(root.handle(), "merged"), leftovers: () => root.children.size };
+    return { folder: await pickedFolder(root.handle(), "merged", createFileWriter()), leftovers: () => root.children.size };
   });
 
   test("writes into a subfolder of the result's name, made safe", async () => {
     const root = new FakeDirectory("Models");
-    const folder = await pickedFolder(root.handle(), "../qwen: a/b");
+    const folder = await pickedFolder(root.handle(), "../qwen: a/b", createFileWriter());
     await (await folder.create("config.json", 0)).close();
     expect([...root.tree().keys()]).toEqual(["qwen- a-b/config.json"]);
   });
 
   test("refuses a subfolder that holds files, and leaves it alone", async () => {
     const root = new FakeDirectory("Models");
-    const first = await pickedFolder(root.handle(), "merged");
+    const first = await pickedFolder(root.handle(), "merged", createFileWriter());
     await (await first.create("model.safetensors", 0)).close();
-    await expect(pickedFolder(root.handle(), "merged")).rejects.toMatchObject({ code: "bad-request", details: { found: "model.safetensors" } });
+    await expect(pickedFolder(root.handle(), "merged", createFileWriter())).rejects.toMatchObject({ code: "bad-request", details: { found: "model.safetensors" } });
     expect(root.tree().size).toBe(1);
   });
 
   test("keeps an empty subfolder that was there, when discarded", async () => {
     const root = new FakeDirectory("Models");
     await root.getDirectoryHandle("merged", { create: true });
-    const folder = await pickedFolder(root.handle(), "merged");
+    const folder = await pickedFolder(root.handle(), "merged", createFileWriter());
     await folder.create("a", 1);
     await folder.discard();
     expect([...root.children.keys()]).toEqual(["merged"]);
@@ -50,7 +56,7 @@ describe("a picked folder", () => {
 });
 
 test("OPFS says storage-full before the first byte", async () => {
-  const folder = await opfsFolder(new FakeDirectory("", { sync: true, quota: 1000 }).handle(), "job");
+  const folder = await opfsFolder(new FakeDirectory("", { sync: true, quota: 1000 }).handle(), "job", createFileWriter());
   await expect(folder.create("model.safetensors", 2000)).rejects.toMatchObject({ code: "storage-full", details: { neededBytes: 2000 } });
 });
 
@@ -72,16 +78,23 @@ function unzip(bytes: Uint8Array): Map<string, Uint8Array> {
 }
 
 describe("exports", () => {
-  const outputsIn = (root: FakeDirectory, locks = localLocks()) => createOutputs({ getDirectory: async () => root.handle() } as unknown as StorageManager, locks);
+  const records = new Map<string, unknown>();
+  beforeEach(() => records.clear());
+  // Handles are kept as they are; a browser's database clones them.
+  const keyValue: KeyValue = { ...memoryKeyValue(records), set: async (key, value) => void records.set(key, value), get: async <T,>(key: string) => records.get(key) as T };
+  const outputsIn = (root: FakeDirectory, locks: Locks = localLocks()) => createOutputs({ storage: { getDirectory: async () => root.handle() } as unknown as StorageManager, locks, records: keyValue, writer: createFileWriter() });
+  const job = (key = "key", paths = ["model.safetensors", "config.json"]): OutputJob => ({ key, recipe: { method: "linear" } as Recipe, paths, bytes: 10 });
+  const put = async (output: OutputFolder, path: string, data: Uint8Array): Promise<string> => {
+    const file = await output.create(path, data.length);
+    await file.write(data);
+    return file.close();
+  };
 
   test("a zip is packed beside the staged files", async () => {
     const root = new FakeDirectory("", { sync: true });
-    const output = await outputsIn(root).open({ kind: "zip", name: "merged" });
-    for (const [path, data] of [["model.safetensors", Uint8Array.of(1, 2, 3)], ["config.json", Uint8Array.of(123, 125)]] as const) {
-      const file = await output.create(path, data.length);
-      await file.write(data);
-      await file.close();
-    }
+    const output = await outputsIn(root).open({ kind: "zip", name: "merged" }, job());
+    await put(output, "model.safetensors", Uint8Array.of(1, 2, 3));
+    await put(output, "config.json", Uint8Array.of(123, 125));
     await output.finish();
     const archive = await output.stagedFile!(output.archive!);
     expect(archive.name).toBe("merged.zip");
@@ -90,15 +103,116 @@ describe("exports", () => {
     expect(root.tree().size).toBe(0);
   });
 
-  test("sweep removes stages of tabs that are gone, and not those in use", async () => {
+  test("sweep removes finished stages of tabs that are gone, not those in use, those that became models, nor what can be continued", async () => {
     const root = new FakeDirectory("", { sync: true });
-    const gone = await outputsIn(root, localLocks()).open({ kind: "stage", name: "a" });
-    await (await gone.create("old", 0)).close();
-    const outputs = outputsIn(root);
-    const mine = await outputs.open({ kind: "stage", name: "a" });
-    await (await mine.create("new", 0)).close();
-    await outputs.sweep();
-    expect([...root.tree().keys()].map((path) => path.split("/").at(-1))).toEqual(["new"]);
+    const tab = localLocks();
+    const stage = async (name: string, locks: Locks) => outputsIn(root, locks).open({ kind: "stage", name }, job(name));
+    const gone = await stage("gone", tab.other());
+    await put(gone, "old", new Uint8Array(0));
+    await gone.finish();
+    const model = await stage("model", tab.other());
+    await put(model, "kept", new Uint8Array(0));
+    await model.finish();
+    const mine = await stage("mine", tab);
+    await put(mine, "new", new Uint8Array(0));
+    await mine.finish();
+    // Tabs die: their locks are free.
+    const after = localLocks();
+    await after.acquire(`stage:${mine.directory!.slice(7)}`);
+    const cut = await outputsIn(root, localLocks()).open({ kind: "stage", name: "cut" }, job("cut"));
+    await put(cut, "half", new Uint8Array(0));
+    await outputsIn(root, after).sweep([model.directory!]);
+    expect([...root.tree().keys()].map((path) => path.split("/").at(-1)).sort()).toEqual(["half", "kept", "new"]);
     expect((await mine.stagedFile!("new")).size).toBe(0);
   });
+
+  test("an export that was cut off is listed, and goes on at its last note; a finished one is not", async () => {
+    const root = new FakeDirectory("", { sync: true });
+    const first = await outputsIn(root).open({ kind: "stage", name: "merged" }, job());
+    expect(first.journal!.earlier).toBeUndefined();
+    const sha256 = await put(first, "one", Uint8Array.of(1, 2));
+    const file = await first.create("model.safetensors", 8);
+    await file.write(Uint8Array.of(3, 4, 5));
+    const mark = (await file.flush())!;
+    await first.journal!.note({ v: 1, files: [{ path: "one", bytes: 2, sha256 }], current: { path: "model.safetensors", mark } });
+    await file.write(Uint8Array.of(9));
+    await file.flush();
+
+    const outputs = outputsIn(root);
+    expect(await outputs.unfinished()).toMatchObject([{ target: { kind: "stage", name: "merged" }, bytesDone: 5, bytesTotal: 10, recipe: { method: "linear" } }]);
+    await outputs.sweep();
+    const second = await outputs.open({ kind: "stage", name: "merged" }, job());
+    expect(second.directory).toBe(first.directory);
+    expect(await outputs.unfinished(), "it is at work again").toEqual([]);
+    const note = second.journal!.earlier as { current: { mark: FileMark } };
+    expect(await second.journal!.adopt("one", 2)).toBe(true);
+    expect(await second.journal!.holds("model.safetensors", 3)).toBe(true);
+    const again = await second.create("model.safetensors", 8, note.current.mark);
+    await again.write(Uint8Array.of(6, 7));
+    expect(await again.close()).toBe(createHash("sha256").update(Uint8Array.of(3, 4, 5, 6, 7)).digest("hex"));
+    expect(new Uint8Array(await (await second.stagedFile!("model.safetensors")).arrayBuffer())).toEqual(Uint8Array.of(3, 4, 5, 6, 7));
+    await second.finish();
+    expect(await outputsIn(root).unfinished()).toEqual([]);
+  });
+
+  test("a suspended export waits for the next try of this tab; one of something else removes it", async () => {
+    const root = new FakeDirectory("", { sync: true });
+    const locks = localLocks();
+    const outputs = outputsIn(root, locks);
+    const first = await outputs.open({ kind: "stage", name: "merged" }, job());
+    await put(first, "one", Uint8Array.of(1));
+    await first.suspend!();
+    expect(await outputs.unfinished()).toHaveLength(1);
+    const other = await outputs.open({ kind: "stage", name: "merged" }, job("other"));
+    expect(other.directory).not.toBe(first.directory);
+    expect(root.tree().size).toBe(0);
+    await expect(outputs.discardUnfinished(other.directory!.slice(7))).rejects.toMatchObject({ code: "busy" });
+    await other.suspend!();
+    await outputs.discardUnfinished(other.directory!.slice(7));
+    expect(await outputs.unfinished()).toEqual([]);
+    expect([...(root.children.get("stages") as FakeDirectory).children.keys()]).toEqual([]);
+  });
+
+  test("a picked folder goes on with whole files, in the same folder only, and begins the one in work anew", async () => {
+    const root = new FakeDirectory("");
+    const target = { kind: "folder" as const, handle: root.handle(), name: "merged" };
+    const first = await outputsIn(root).open(target, job());
+    await put(first, "config.json", Uint8Array.of(1, 2));
+    const cut = await first.create("model.safetensors", 4);
+    await cut.write(Uint8Array.of(1));
+    expect(await cut.flush()).toBeUndefined();
+    await first.journal!.note({ v: 1, files: [] });
+
+    const merged = root.children.get("merged") as FakeDirectory;
+    await merged.getFileHandle("model.safetensors.crswap", { create: true });
+    const second = await outputsIn(root).open(target, job());
+    expect(await second.journal!.adopt("config.json", 2)).toBe(true);
+    expect(await second.journal!.holds("model.safetensors", 0)).toBe(false);
+    await put(second, "model.safetensors", Uint8Array.of(4, 5));
+    expect([...merged.children.keys()].sort()).toEqual(["config.json", "model.safetensors"]);
+    await second.suspend!();
+
+    await merged.getFileHandle("letter.txt", { create: true });
+    await expect(outputsIn(root).open(target, job())).rejects.toMatchObject({ code: "bad-request", details: { found: "letter.txt" } });
+    await outputsIn(root).discardUnfinished([...records.keys()][0]!);
+    expect([...merged.children.keys()], "a stranger's file stays, and so does all beside it").toContain("letter.txt");
+  });
+});
+
+test("the hash of a file goes on without the state of its hasher, by reading", async () => {
+  const root = new FakeDirectory("", { sync: true });
+  const data = Uint8Array.from({ length: 9000 }, (_, i) => i & 255);
+  const first = await opfsFolder(root.handle(), "job", createFileWriter());
+  const file = await first.create("a", 9000);
+  await file.write(data.subarray(0, 5000));
+  const { bytes } = (await file.flush())!;
+  await first.suspend();
+  for (const hash of [undefined, new Uint8Array(8)]) {
+    const folder = await opfsFolder(root.handle(), "job", createFileWriter());
+    const again = await folder.create("a", 9000, { bytes, ...(hash ? { hash } : {}) });
+    await again.write(data.subarray(5000));
+    expect(await again.close()).toBe(createHash("sha256").update(data).digest("hex"));
+  }
+  const folder = await opfsFolder(root.handle(), "job", createFileWriter());
+  await expect(folder.create("a", 9000, { bytes: 9001 })).rejects.toMatchObject({ code: "file-changed" });
 });
