@@ -31,7 +31,8 @@ export abstract class GpuMemory {
   private readonly free = new Map<number, GPUBuffer[]>();
   private readonly staging = new Map<number, GPUBuffer[]>();
   private readonly reserves = new Set<Reserve>();
-  private scopes: Promise<void>[] = [];
+  private readonly scopes = new Set<Promise<void>>();
+  /** The first refusal. It stays until `trim` or `settle`: two waits at one time must not both believe, nor only one of them. */
   private shortage: StudioError | undefined;
   /** What the device reported, to be thrown at the next wait; "gpu-lost" stays. */
   protected fault: StudioError | undefined;
@@ -70,9 +71,10 @@ export abstract class GpuMemory {
     }
   }
 
-  /** Destroys pooled buffers that nobody holds. */
+  /** Destroys pooled buffers that nobody holds; to be called when a job ends. */
   trim(): void {
     this.evict(0);
+    this.shortage = undefined;
   }
 
   /** Whether `bytes` more can be held without going over the budget; what is set aside would make room. */
@@ -123,13 +125,11 @@ export abstract class GpuMemory {
 
   /** Throws what went wrong since the last check: a lost device first, then a lack of memory, then anything refused. */
   protected async check(): Promise<void> {
-    const scopes = this.scopes;
-    this.scopes = [];
-    await Promise.all(scopes);
+    await Promise.all(this.scopes);
     if (this.fault?.code === "gpu-lost") throw this.fault;
-    const error = this.shortage ?? this.fault;
-    this.shortage = this.fault = undefined;
-    if (error) throw error;
+    const { fault } = this;
+    this.fault = undefined;
+    if (this.shortage ?? fault) throw (this.shortage ?? fault)!;
   }
 
   protected takeStaging(bytes: number): GPUBuffer {
@@ -180,7 +180,11 @@ export abstract class GpuMemory {
     } catch (cause) {
       throw refused(cause instanceof Error ? cause.message : String(cause));
     } finally {
-      this.scopes.push(this.device.popErrorScope().then((error) => void (error && refused(error.message)), () => undefined));
+      const scope = this.device.popErrorScope().then((error) => {
+        this.scopes.delete(scope);
+        if (error) refused(error.message);
+      }, () => void this.scopes.delete(scope));
+      this.scopes.add(scope);
     }
     this.allocatedBytes += size;
     this.peakBytes = Math.max(this.peakBytes, this.allocatedBytes);
