@@ -64,6 +64,8 @@ export interface StorageInfo {
   /** What the browser would still grant, measured by probing; absent when it cannot be told. */
   freeBytes: number | undefined;
   persistent: boolean;
+  /** What was read by a thread of its own since the start; absent where there is none. */
+  reader?: { reads: number; bytes: number };
 }
 
 // ---------------------------------------------------------------- methods and recipe
@@ -136,7 +138,15 @@ export interface Forecast extends Omit<PhaseForecast, "id" | "label"> {
   /** Whether both peaks stay within the budgets. */
   fits: boolean;
   /** What was chosen to stay within them. */
-  memory: { panelBytes: number; inputsOnHost: boolean; sliceElements: number };
+  memory: {
+    panelBytes: number;
+    inputsOnHost: boolean;
+    /** Blocks whose weights stay on the GPU between the forward and the backward walk; 0 without a Fisher pass. */
+    pinnedBlocks: number;
+    sliceElements: number;
+    /** Buffers that reads are made into before they are needed, in a Fisher pass. */
+    readAhead: number;
+  };
   /** Sentences about what does not fit, and what a small budget costs. */
   notes: string[];
 }

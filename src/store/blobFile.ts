@@ -5,6 +5,8 @@ import { fileChanged, isSourceFailure } from "./failures";
 const STAGING_BYTES = 4 * 1024 * 1024;
 const FALLBACK_BYTES = 16 * 1024 * 1024;
 const WATCHDOG_MS = 15_000;
+/** Below this a message to another thread costs more than the read. */
+const SMALL_BYTES = 64 * 1024;
 
 /** Buffers that BYOB readers fill in turn. The reader detaches what it is given, so callers' arrays never go there. */
 const idle: ArrayBuffer[] = [];
@@ -78,11 +80,56 @@ export async function streamBlob(blob: Blob, onPiece: (piece: Uint8Array, at: nu
   }
 }
 
-/** All bytes of a Blob into `into` (or a new array); returns the view that was filled. `into` is never detached. */
+/** Reads Blobs in a thread of its own. The buffer is handed over, and comes back with the Blob's bytes at its beginning. */
+export interface BlobReader {
+  read(blob: Blob, buffer: ArrayBuffer): Promise<ArrayBuffer>;
+}
+
+/** The reader itself, as it runs in its thread. */
+export const createBlobReader = (): BlobReader => ({
+  read: async (blob, buffer) => {
+    const target = new Uint8Array(buffer);
+    await streamBlob(blob, (piece, at) => target.set(piece, at));
+    return buffer;
+  },
+});
+
+let reader: BlobReader | undefined;
+/** Buffers that travel to the reader and back. */
+const travelling: ArrayBuffer[] = [];
+/** What the reader's thread has read since the start. */
+export const readerCounts = { reads: 0, bytes: 0 };
+
+/** From now on whole Blobs are read through `next`; undefined reads them in this thread. */
+export function readBlobsThrough(next: BlobReader | undefined): void {
+  reader = next;
+}
+
+/** Piece by piece through the reader; false when it failed, as it does when its thread is gone. */
+async function readThrough(by: BlobReader, blob: Blob, target: Uint8Array): Promise<boolean> {
+  try {
+    for (let at = 0; at < blob.size; at += STAGING_BYTES) {
+      const piece = blob.slice(at, at + STAGING_BYTES);
+      const buffer = await by.read(piece, travelling.pop() ?? new ArrayBuffer(STAGING_BYTES));
+      target.set(new Uint8Array(buffer, 0, piece.size), at);
+      if (travelling.length < 3) travelling.push(buffer);
+      readerCounts.reads++;
+      readerCounts.bytes += piece.size;
+    }
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * All bytes of a Blob into `into` (or a new array); returns the view that was filled. `into` is never detached. Read by the
+ * reader's thread where there is one; what that cannot read is tried here once more, so that the fault has its own name.
+ */
 export async function readBlob(blob: Blob, into?: Uint8Array, options?: StreamOptions): Promise<Uint8Array> {
   const target = into ? into.subarray(0, blob.size) : new Uint8Array(blob.size);
-  if (blob.size <= 64 * 1024) target.set(new Uint8Array(await blob.arrayBuffer()));
-  else await streamBlob(blob, (piece, at) => target.set(piece, at), options);
+  if (blob.size <= SMALL_BYTES) target.set(new Uint8Array(await blob.arrayBuffer()));
+  else if (!reader || !(await readThrough(reader, blob, target))) await streamBlob(blob, (piece, at) => target.set(piece, at), options);
   return target;
 }
 

@@ -6,9 +6,11 @@ import { indexedDatabases } from "../store/keyValue";
 import { createLibrary } from "../store/library";
 import { localLocks, webLocks } from "../store/locks";
 import { freeBytes, probeQuota } from "../store/quota";
+import { readBlobsThrough, readerCounts } from "../store/blobFile";
 import { createFisherFiles } from "./fisherFiles";
 import { withJobLocks } from "./jobs";
 import { createOutputs } from "./outputs";
+import { connectReader } from "./reader";
 import { expose } from "./rpc";
 import { connectWriter } from "./writer";
 
@@ -35,10 +37,11 @@ const outputs = createOutputs({ storage, locks, records: databases.open("studio-
 // Leftovers cost only space; the next start tries again.
 library.ownFolders().then((kept) => outputs.sweep(kept)).catch(() => undefined);
 const fisherFiles = createFisherFiles(storage);
+readBlobsThrough(connectReader(() => readBlobsThrough(undefined)));
 
 const engine = createEngine({
   gpu: (navigator as { gpu?: GPU }).gpu,
-  library,
+  library: { ...library, storage: async () => ({ ...(await library.storage()), reader: { ...readerCounts } }) },
   passes: databases.open("studio-passes"),
   openOutput: (target, job) => outputs.open(target, job),
   unfinished: { list: () => outputs.unfinished(), discard: (id) => outputs.discardUnfinished(id) },

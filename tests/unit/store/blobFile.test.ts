@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
-import { blobFile, readBlob, streamBlob } from "../../../src/store/blobFile";
+import { afterEach, describe, expect, test } from "vitest";
+import { blobFile, createBlobReader, readBlob, readBlobsThrough, readerCounts, streamBlob, type BlobReader } from "../../../src/store/blobFile";
 
 /** Buffer.equals: element by element, a matcher needs seconds for a megabyte. */
 const same = (got: Uint8Array, want: Uint8Array): boolean => Buffer.from(got).equals(want);
@@ -65,4 +65,37 @@ test("stops when cancelled", async () => {
   const work = streamBlob(new Blob([new Uint8Array(9_000_000)]), (_, at) => { seen.push(at); stop.abort(); }, { signal: stop.signal });
   await expect(work).rejects.toMatchObject({ code: "cancelled" });
   expect(seen).toEqual([0]);
+});
+
+describe("through a reader in another thread", () => {
+  /** As over a port: the buffer that is sent is gone, and another one arrives. */
+  const transferring = (by: BlobReader): BlobReader & { buffers: number[] } => {
+    const buffers: number[] = [];
+    return { buffers, read: async (blob, buffer) => (buffers.push(buffer.byteLength), structuredClone(await by.read(blob, structuredClone(buffer, { transfer: [buffer] })))) };
+  };
+  afterEach(() => readBlobsThrough(undefined));
+
+  test("the same bytes, into the caller's array, which keeps its buffer", async () => {
+    const reader = transferring(createBlobReader());
+    readBlobsThrough(reader);
+    const before = { ...readerCounts };
+    const blob = new Blob([bytes(9_000_001)]);
+    const into = new Uint8Array(9_000_100);
+    const got = await readBlob(blob, into);
+    expect(got.buffer).toBe(into.buffer);
+    expect(same(got, bytes(9_000_001))).toBe(true);
+    expect(reader.buffers).toHaveLength(3);
+    expect(readerCounts).toEqual({ reads: before.reads + 3, bytes: before.bytes + 9_000_001 });
+    expect(same(await readBlob(new Blob([bytes(300)])), bytes(300))).toBe(true);
+    expect(reader.buffers).toHaveLength(3); // small ones are read here
+  });
+
+  test("a reader that fails is replaced by this thread, and a file that changed is still told", async () => {
+    readBlobsThrough({ read: async () => Promise.reject(new Error("the worker is gone")) });
+    expect(same(await readBlob(new Blob([bytes(200_000)])), bytes(200_000))).toBe(true);
+    const gone = new Blob([bytes(200_000)]);
+    const lost = new DOMException("changed", "NotReadableError");
+    gone.slice = () => Object.assign(new Blob([bytes(200_000)]), { stream: () => { throw lost; }, slice: () => { throw lost; } });
+    await expect(blobFile("a.bin", gone).read(0, 100_000)).rejects.toMatchObject({ code: "file-changed" });
+  });
 });
