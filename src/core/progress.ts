@@ -33,6 +33,8 @@ export interface Progress {
   bytesTotal?: number;
   gpuBytes?: number;
   strips?: { label: string; cells: StripCell[] }[];
+  /** "Continues at block 12, backward.": what an earlier run has done already. */
+  note?: string;
 }
 
 export type OnProgress = (progress: Progress) => void;
@@ -69,6 +71,7 @@ export class ProgressMeter {
   bytesTotal: number | undefined;
   gpuBytes: number | undefined;
   strips: Progress["strips"];
+  note: string | undefined;
 
   constructor(
     private readonly jobId: string,
@@ -101,7 +104,7 @@ export class ProgressMeter {
     this.lastBytes = this.bytesDone = bytes;
     this.lastTime = this.now();
     this.time.startAt(work, this.lastTime);
-    this.fraction = this.time.fractionAt(work);
+    this.fraction = Math.max(this.fraction, this.time.fractionAt(work));
   }
 
   /** Marks the phase as the one in work, all before it as done, and all after it as still to come (a pass that repeats goes back). */
@@ -146,6 +149,7 @@ export class ProgressMeter {
     if (this.bytesTotal !== undefined) progress.bytesTotal = this.bytesTotal;
     if (this.gpuBytes !== undefined) progress.gpuBytes = this.gpuBytes;
     if (this.strips) progress.strips = this.strips;
+    if (this.note !== undefined) progress.note = this.note;
     if (this.byteRate > 0) progress.bytesPerSecond = this.byteRate;
     const left = this.time.left();
     if (elapsedMs > 3000 && this.fraction > 0.02 && this.fraction < 1 && left) {

@@ -1,26 +1,27 @@
 import { StudioError, throwIfCancelled, toStudioError } from "../core/errors";
 import type { OutputFolder } from "../core/files";
-import { jobClock, pausable, pausableOutput } from "../core/pause";
-import { ProgressMeter } from "../core/progress";
+import { pausable, pausableOutput } from "../core/pause";
 import type { Recipe } from "../core/recipe";
 import { Scratch } from "../core/scratch";
 import type { Checkpoint } from "../core/tensors";
 import { computeShape } from "../analysis/shape";
 import { preflight } from "../analysis/preflight";
 import type { TensorStats } from "../fisher/types";
-import { Gpu, MAX_BINDING_BYTES } from "../gpu/gpu";
+import type { Gpu } from "../gpu/gpu";
 import { adapterFacts, noAdapter } from "../gpu/info";
 import { METHODS, methodInfo, methodOf, passKey, resolveParams } from "../merge/methods";
-import { parseModelConfig } from "../model/config";
 import type { KeyValue } from "../store/keyValue";
 import type { Library } from "../store/library";
-import type { Budgets, EngineApi, ExportTarget, GpuInfo, MeasureReport, ModelFacts, Shape } from "./api";
-import { counted, openRecipe, type RecipeContext } from "./context";
-import { exportFiles, planFiles } from "./exporting";
-import { fisherWriter, type RandomFile } from "./fisherFile";
+import type { Budgets, EngineApi, ExportReport, ExportTarget, Forecast, GpuInfo, ModelFacts, OutputJob, Shape, UnfinishedExport } from "./api";
+import { openRecipe, type RecipeContext } from "./context";
+import { Device } from "./device";
+import { exportFiles, outputJob, planFiles } from "./exporting";
+import type { RandomFile } from "./fisherFile";
 import { Jobs } from "./jobs";
-import { changePassBytes, passRounds, passWork, requireGradients, runChangePass, runFisherPass } from "./passes";
+import { measurePass } from "./measuring";
+import { requireGradients } from "./passes";
 import { PassStore, type StoredPass } from "./passStore";
+import type { Plan } from "./planner";
 import { Resources } from "./resources";
 import type { Measured } from "./work";
 
@@ -30,12 +31,16 @@ export interface EngineEnv {
   library: Library<ModelFacts>;
   /** Where finished passes are kept. */
   passes: KeyValue;
-  openOutput(target: ExportTarget): Promise<OutputFolder & { stagedFile?(path: string): Promise<File>; readonly archive?: string; readonly directory?: string }>;
+  openOutput(target: ExportTarget, job: OutputJob): Promise<OutputFolder & { stagedFile?(path: string): Promise<File>; readonly archive?: string; readonly directory?: string }>;
+  /** Exports that were cut off; absent where none outlives the program. */
+  unfinished?: { list(): Promise<UnfinishedExport[]>; discard(id: string): Promise<void> };
   /** A file for the element-wise Fisher, when the recipe asks to keep it. */
   fisherFile?(key: string, size: number): Promise<RandomFile>;
   readFisherFile?(key: string): Promise<File | undefined>;
   /** Elements per merge slice; only tests change it. */
   sliceElements?: number;
+  /** Bytes of an export between two flushes; only tests change it. */
+  flushBytes?: number;
   /** Upper ends of memory; DEFAULT_BUDGETS when absent. */
   budgets?: Partial<Budgets>;
   /** What adding a model does here: a browser copies it, a terminal reads it in place. */
@@ -50,17 +55,8 @@ export function createEngine(env: EngineEnv): EngineApi {
   const stages = new Map<string, { output: Awaited<ReturnType<EngineEnv["openOutput"]>>; name: string; paths: string[]; adopted?: boolean }>();
   /** Passes in work by key: a second request for the same numbers waits for the first. */
   const inWork = new Map<string, Promise<unknown>>();
-  let device: Promise<Gpu> | undefined;
+  const device = new Device(env.gpu);
 
-  /** The device, made when first needed, and made again after it was lost. */
-  const openGpu = (): Promise<Gpu> => {
-    device ??= Gpu.create(env.gpu).then((gpu) => {
-      void gpu.device.lost.then(() => (device = undefined));
-      return gpu;
-    });
-    device.catch(() => (device = undefined));
-    return device;
-  };
   const gpuFacts = async (): Promise<GpuInfo> => {
     if (!env.gpu) return noAdapter("This browser does not offer WebGPU. Use a current Chrome, Edge, Safari or Firefox, or turn it on in the browser's settings.");
     const adapter = await env.gpu.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
@@ -90,72 +86,6 @@ export function createEngine(env: EngineEnv): EngineApi {
     return computeShape(context.recipe, context.params, context.method, all, state);
   };
 
-  const runPass = async (context: RecipeContext, key: string, jobId: string, signal: AbortSignal, onProgress: Parameters<EngineApi["measure"]>[2], onPartial: (shape: Shape) => void): Promise<StoredPass> => {
-    const fisher = context.method.needs.fisher;
-    const clock = jobClock(signal);
-    const started = clock();
-    const stats: TensorStats[] = [];
-    const byteCount = (c: Checkpoint, name: string): number => {
-      const info = c.tensors.get(name)!;
-      return info.end - info.begin;
-    };
-    if (fisher) requireGradients(context);
-    const gpu = fisher ? await openGpu() : undefined;
-    const work = fisher ? passWork(parseModelConfig(context.base.config).layers, passRounds(context)) : changePassBytes(context, byteCount);
-    const phases = fisher
-      ? [{ id: "tokens", label: context.recipe.tokens ? "Take the given tokens" : `Draw ${String(context.params.N)} × ${String(context.params.len)} random tokens, seed ${String(context.params.seed)}` }, { id: "forward", label: "Forward, keeping each block’s input" }, { id: "backward", label: "Backward: square gradients, threshold, mask" }, { id: "scores", label: "Scores and α" }]
-      : [{ id: "changes", label: "Read every change" }, { id: "scores", label: "Sums per layer" }];
-    const meter = new ProgressMeter(jobId, "measure", phases, work, onProgress, { signal });
-    const count = (bytes: number): void => {
-      meter.bytesDone += bytes;
-      if (!fisher) meter.emit(meter.bytesDone);
-    };
-    const measured = { ...context, base: counted(pausable(resources.timed(context.base), signal), count), experts: context.experts.map((e) => counted(pausable(resources.timed(e), signal), count)) };
-    const timings: Record<string, number> = {};
-    let lastPartial = 0;
-    const run = {
-      masks: passes.masks(key), signal, meter,
-      onTensor: (row: TensorStats) => {
-        stats.push(row);
-        // A chart redrawn more often than this would only cost.
-        if (performance.now() - lastPartial < 150) return;
-        lastPartial = performance.now();
-        onPartial(shapeOf(context, stats, { complete: false, needsPass: true }));
-      },
-    };
-    let kept: Awaited<ReturnType<typeof fisherWriter>> | undefined;
-    try {
-      if (fisher && context.params.keepFisher === true) {
-        if (!env.fisherFile) throw new StudioError("bad-recipe", "keepFisher is on, but there is no place to write the Fisher file here. Turn it off, or name a file with --fisher.", { where: "params.keepFisher" });
-        kept = await fisherWriter(context, (size) => env.fisherFile!(key, size));
-      }
-      const { memory, notes } = await resources.plan(context, gpu?.facts ?? (await gpuFacts()), fisher ? "fisher" : "changes");
-      throwIfCancelled(signal);
-      await passes.begin(key);
-      const result = fisher
-        ? await resources.onGpu(gpu!, clock, () => runFisherPass(gpu!, measured, { ...run, memory, ...(kept ? { onFisher: kept.onFisher } : {}) }))
-        : (await runChangePass(measured, { ...run, memory }), { losses: [], tokens: 0, warnings: [] });
-      if (memory.panelBytes < MAX_BINDING_BYTES) result.warnings.push(...notes);
-      meter.finish();
-      throwIfCancelled(signal);
-      // Closing is what makes the file appear, so it comes when nothing else can fail but the last write.
-      await kept?.file.close();
-      const elapsedMs = clock() - started;
-      timings.total = elapsedMs;
-      const report: MeasureReport = { key, losses: result.losses, tokens: result.tokens, elapsedMs, timings, adapter: gpu?.facts.name ?? "CPU", warnings: result.warnings };
-      const pass = { key, stats, report };
-      await passes.put(pass);
-      return pass;
-    } catch (error) {
-      await kept?.file.discard();
-      await passes.drop(key);
-      throw error;
-    } finally {
-      gpu?.trim();
-      Scratch.clear();
-    }
-  };
-
   /** The pass of a recipe: the stored one, the one in work for another job, or a new one. */
   const passFor = async (context: RecipeContext, jobId: string, signal: AbortSignal, onProgress: Parameters<EngineApi["measure"]>[2], onPartial: (shape: Shape) => void): Promise<StoredPass> => {
     const key = await keyOf(context);
@@ -168,7 +98,10 @@ export function createEngine(env: EngineEnv): EngineApi {
       await Promise.race([other.catch(() => undefined), new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }))]);
       throwIfCancelled(signal);
     }
-    const mine = runPass(context, key, jobId, signal, onProgress, onPartial);
+    const mine = measurePass(
+      { device, passes, resources, facts: gpuFacts, fisherFile: env.fisherFile && ((name, size) => env.fisherFile!(name, size)), shapeOf: (stats) => shapeOf(context, stats, { complete: false, needsPass: true }) },
+      context, { key, jobId, signal, onProgress, onPartial },
+    );
     inWork.set(key, mine);
     try {
       return await mine;
@@ -221,7 +154,9 @@ export function createEngine(env: EngineEnv): EngineApi {
     async plan(recipe, budgets, rates) {
       const context = await open(recipe);
       if (context.method.needs.fisher) requireGradients(context);
-      return resources.plan(context, await gpuFacts(), context.method.needs.fisher ? "fisher" : needsPass(context) ? "changes" : "none", budgets, rates);
+      const plan: Partial<Plan> = await resources.plan(context, await gpuFacts(), context.method.needs.fisher ? "fisher" : needsPass(context) ? "changes" : "none", budgets, rates);
+      delete plan.steps; // hundreds of rows that nobody reads
+      return plan as Forecast;
     },
     budgets: async (change) => resources.set(change),
 
@@ -238,29 +173,36 @@ export function createEngine(env: EngineEnv): EngineApi {
         // A pass that only the charts would need is used when it is there.
         const pass = needsPass(context) ? await passFor(context, jobId, signal, onProgress, () => undefined) : await passes.get(await keyOf(context));
         const shape = shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false, warnings: pass?.report.warnings ?? [] });
-        const gpu = env.gpu ? await openGpu().catch((error: unknown) => (context.method.needs.fisher ? Promise.reject(error as Error) : undefined)) : undefined;
-        const output = await env.openOutput(target);
-        const measured: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(pass.key) };
-        try {
-          const { memory } = await resources.plan(context, gpu?.facts ?? noAdapter(""), "none");
-          if (gpu) gpu.budgetBytes = resources.budgets.gpuBytes;
-          const report = await exportFiles({ gpu, adapter: gpu?.facts.name ?? "CPU", context: { ...context, base: pausable(resources.timed(context.base), signal), experts: context.experts.map((e) => pausable(resources.timed(e), signal)) }, shape, measured, output: pausableOutput(resources.timedOutput(output), signal), signal, jobId, onProgress, sliceElements: memory.sliceElements });
-          if (output.stagedFile) {
-            const id = crypto.randomUUID();
-            stages.set(id, { output, name: report.name, paths: report.files.map((f) => f.path) });
-            report.staged = { id, paths: output.archive ? [output.archive] : report.files.map((f) => f.path) };
+        const once = async (gpu: Gpu | undefined): Promise<ExportReport> => {
+          const adapter = gpu?.facts.name ?? "CPU";
+          const output = await env.openOutput(target, await outputJob(context, shape, adapter));
+          const measured: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(pass.key) };
+          try {
+            const { memory } = await resources.plan(context, gpu?.facts ?? noAdapter(""), "none");
+            if (gpu) gpu.budgetBytes = resources.budgets.gpuBytes;
+            const report = await exportFiles({ gpu, adapter, context: { ...context, base: pausable(resources.timed(context.base), signal), experts: context.experts.map((e) => pausable(resources.timed(e), signal)) }, shape, measured, output: pausableOutput(output, signal), signal, jobId, onProgress, sliceElements: memory.sliceElements, flushBytes: env.flushBytes });
+            resources.wrote(report.stages ?? []);
+            if (output.stagedFile) {
+              const id = crypto.randomUUID();
+              stages.set(id, { output, name: report.name, paths: report.files.map((f) => f.path) });
+              report.staged = { id, paths: output.archive ? [output.archive] : report.files.map((f) => f.path) };
+            }
+            return report;
+          } catch (error) {
+            // What is left of such a pass is of no use; the next request makes it anew.
+            if (pass && toStudioError(error).details.passGone === true) await passes.drop(pass.key);
+            throw error;
+          } finally {
+            gpu?.trim();
+            Scratch.clear();
           }
-          return report;
-        } catch (error) {
-          // What is left of such a pass is of no use; the next request makes it anew.
-          if (pass && toStudioError(error).details.passGone === true) await passes.drop(pass.key);
-          throw error;
-        } finally {
-          gpu?.trim();
-          Scratch.clear();
-        }
+        };
+        const gpu = env.gpu ? await device.open().catch((error: unknown) => (context.method.needs.fisher ? Promise.reject(error as Error) : undefined)) : undefined;
+        return gpu ? device.run("Merging", signal, once) : once(undefined);
       }),
 
+    unfinishedExports: async () => (await env.unfinished?.list()) ?? [],
+    discardUnfinished: async (id) => env.unfinished?.discard(id),
     async stagedFile(stageId, path) {
       const file = await stages.get(stageId)?.output.stagedFile?.(path);
       if (!file) throw new StudioError("bad-request", `Downloading ${path}: the staged files are gone. Save again.`, { title: "Not staged any more", where: path });

@@ -1,6 +1,7 @@
 import type { MaskStore, TensorStats } from "../fisher/types";
 import type { KeyValue } from "../store/keyValue";
 import type { MeasureReport } from "./api";
+import { journaled, PassJournalBook, removeJournal, type JournalFor } from "./passJournal";
 
 /** A finished pass: what shapes and merges are made from. */
 export interface StoredPass {
@@ -9,7 +10,7 @@ export interface StoredPass {
   report: MeasureReport;
 }
 
-/** Passes that are kept; a 7B pass is 0.8 GB of masks. */
+/** Passes that are kept, unfinished ones among them; a 7B pass is 0.8 GB of masks. */
 const KEPT = 3;
 const ORDER = "order";
 
@@ -32,18 +33,31 @@ export class PassStore {
     };
   }
 
-  /** Makes room for a pass that is about to run. */
+  /** Makes room for a pass that is about to run, or to go on. */
   async begin(key: string): Promise<void> {
     const order = [...(await this.order()).filter((k) => k !== key), key];
     for (const oldest of order.splice(0, Math.max(0, order.length - KEPT))) await this.remove(oldest);
     await this.keyValue.set(ORDER, order, "strict");
+    // A page that was closed between the two writes of `put` leaves a journal that nobody needs.
+    const keys = await this.keyValue.keys();
+    for (const other of journaled(keys)) if (!order.includes(other) || keys.includes(`pass/${other}`)) await removeJournal(this.keyValue, other);
   }
 
-  put(pass: StoredPass): Promise<void> {
-    return this.keyValue.set(`pass/${pass.key}`, pass, "strict");
+  /** What an interrupted pass left, where the pass of this key writes down each step. */
+  journal(key: string, how: JournalFor): Promise<PassJournalBook> {
+    return PassJournalBook.open(this.keyValue, key, how);
   }
 
-  /** Removes a pass and its masks; also what a cancelled one left. */
+  dropJournal(key: string): Promise<void> {
+    return removeJournal(this.keyValue, key);
+  }
+
+  async put(pass: StoredPass): Promise<void> {
+    await this.keyValue.set(`pass/${pass.key}`, pass, "strict");
+    await removeJournal(this.keyValue, pass.key);
+  }
+
+  /** Removes a pass, its masks and its journal; also what a cancelled one left. */
   async drop(key: string): Promise<void> {
     await this.remove(key);
     await this.keyValue.set(ORDER, (await this.order()).filter((k) => k !== key), "strict");
@@ -56,5 +70,6 @@ export class PassStore {
   private async remove(key: string): Promise<void> {
     await this.keyValue.del(`pass/${key}`);
     for (const k of await this.keyValue.keys()) if (k.startsWith(`mask/${key}/`)) await this.keyValue.del(k);
+    await removeJournal(this.keyValue, key);
   }
 }

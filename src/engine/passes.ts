@@ -1,16 +1,15 @@
 import { checkPass, fisherPass, type FisherPass, type PassMemory, type PassOutput } from "../fisher/measure";
-import { changeSums, keptSums, magnitudeCut } from "../fisher/magnitude";
 import { randomSequences, type TokenOptions } from "../fisher/tokens";
 import type { MaskStore, TensorStats, TrimOptions } from "../fisher/types";
-import type { Change } from "../fisher/trimTensor";
-import { StudioError, throwIfCancelled } from "../core/errors";
+import { StudioError } from "../core/errors";
 import type { ProgressMeter, StripCell } from "../core/progress";
-import type { Checkpoint } from "../core/tensors";
 import type { Gpu } from "../gpu/gpu";
-import { keepRule, type Cut } from "../kernels/stats/trim";
 import { parseModelConfig } from "../model/config";
+import type { PassResult } from "../model/decoder";
 import { fisherSupport } from "../model/support";
+import { nextBackward, walkSteps } from "../model/walk";
 import type { RecipeContext } from "./context";
+import type { PassJournalBook } from "./passJournal";
 
 export interface PassRun {
   masks: MaskStore;
@@ -19,6 +18,8 @@ export interface PassRun {
   onTensor(stats: TensorStats): void;
   onFisher?: FisherPass["onFisher"];
   memory?: PassMemory | undefined;
+  /** Where the pass writes down its steps, and goes on from. */
+  journal?: PassJournalBook | undefined;
 }
 
 /** Work units of a pass over L blocks: a forward block is 1, a backward block (recompute, dX, dW) is 3, head and embedding 2. */
@@ -68,7 +69,7 @@ export function requireGradients({ params, base, experts }: RecipeContext): void
 }
 
 /** Runs the Fisher pass of a context whose models have gradients. */
-export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassRun): Promise<{ losses: number[]; tokens: number; warnings: string[] }> {
+export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassRun): Promise<PassResult & { tokens: number; warnings: string[] }> {
   const { base, experts } = context;
   const options = passOptions(context);
   const { at } = options;
@@ -82,7 +83,23 @@ export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassR
   const forward: StripCell[] = Array.from({ length: layers }, () => "empty");
   const backward: StripCell[] = Array.from({ length: layers }, () => "empty");
   meter.strips = [{ label: "forward", cells: forward }, { label: "backward", cells: backward }];
+  const reached = run.journal?.reached;
   let work = 0;
+  if (reached) {
+    const { stage, state } = reached;
+    const steps = walkSteps(layers);
+    const next = nextBackward(layers, state.done);
+    forward.fill("half", 0, Math.min(state.done, layers));
+    backward.fill("full", next + 1);
+    if (state.done < layers) forward[state.done] = "now";
+    else if (next >= 0) backward[next] = "now";
+    // As much as the blocks counted when they were finished.
+    work = (stage * (passRounds(context) / (at === "base" ? 1 : experts.length)) + state.walk) * 4 * layers + Math.min(state.done, layers) + 3 * (layers - 1 - next);
+    meter.startAt(work, Math.max(reached.bytes, meter.bytesDone));
+    const place = state.done < layers ? `block ${state.done}` : state.done < steps.firstBackward ? "the head" : next >= 0 ? `block ${next}` : "the embedding";
+    meter.note = [meter.note, `Continues at ${place}, ${state.done < layers ? "forward" : "backward"}.`].filter(Boolean).join(" ");
+    meter.phase(state.done < layers ? "forward" : "backward", `continues at ${place}`);
+  } else meter.phase("forward", `0 of ${layers}`);
   const shared = {
     ...options,
     memory: run.memory,
@@ -110,24 +127,23 @@ export async function runFisherPass(gpu: Gpu, context: RecipeContext, run: PassR
       meter.emit((work += 3), true);
     },
   };
-  meter.phase("forward", `0 of ${layers}`);
-  const losses = at === "base" ? (await fisherPass(gpu, { ...shared, base, experts, config: parseModelConfig(base.config), sequences, masks: run.masks, onTensor: run.onTensor })).losses : await passPerExpert(gpu, context, shared, sequences, run);
+  const result = at === "base" ? await fisherPass(gpu, { ...shared, base, experts, config: parseModelConfig(base.config), sequences, masks: run.masks, journal: run.journal?.stage(0), onTensor: run.onTensor }) : await passPerExpert(gpu, context, shared, sequences, run);
   meter.phase("scores");
   const warnings = experts.length > 1 && at === "finetuned" ? [`The losses listed${run.onFisher ? " and the Fisher kept" : ""} are those of the first fine-tuned model.`] : [];
-  return { losses, tokens, warnings };
+  return { ...result, tokens, warnings };
 }
 
 /** With the Fisher taken at the fine-tuned models, each has a pass of its own; their stats are joined by tensor. */
-async function passPerExpert(gpu: Gpu, context: RecipeContext, shared: Omit<FisherPass, "base" | "experts" | "config" | "sequences" | "masks" | "onTensor">, sequences: number[][], run: PassRun): Promise<number[]> {
+async function passPerExpert(gpu: Gpu, context: RecipeContext, shared: Omit<FisherPass, "base" | "experts" | "config" | "sequences" | "masks" | "journal" | "onTensor">, sequences: number[][], run: PassRun): Promise<PassResult> {
   const { base, experts } = context;
   const joined = new Map<string, TensorStats>();
-  let first: number[] = [];
+  let first: PassResult = { losses: [], pinnedBlocks: 0 };
   for (const [k, expert] of experts.entries()) {
     const masks: MaskStore = { put: (name, _, words) => run.masks.put(name, k, words), get: (name) => run.masks.get(name, k) };
     const outputs = shared.outputs.map((o): PassOutput => ({ ...o, tunedNames: [o.tunedNames[k]!] }));
     const { onFisher, ...others } = shared;
-    const { losses } = await fisherPass(gpu, {
-      ...others, ...(k === 0 && onFisher ? { onFisher } : {}), base, experts: [expert], outputs, config: parseModelConfig(expert.config), sequences, masks,
+    const result = await fisherPass(gpu, {
+      ...others, ...(k === 0 && onFisher ? { onFisher } : {}), base, experts: [expert], outputs, config: parseModelConfig(expert.config), sequences, masks, journal: run.journal?.stage(k),
       onTensor: (stats) => {
         const known = joined.get(stats.name) ?? { ...stats, experts: [] };
         known.experts[k] = { ...stats.experts[0]!, fisherSum: stats.fisherSum };
@@ -135,60 +151,7 @@ async function passPerExpert(gpu: Gpu, context: RecipeContext, shared: Omit<Fish
         if (k === experts.length - 1) run.onTensor(known);
       },
     });
-    if (k === 0) first = losses;
+    if (k === 0) first = result;
   }
   return first;
-}
-
-/**
- * The pass of a method without Fisher: sums of the change, and the cuts of a magnitude trim. Everything on the CPU, a
- * slice at a time; masks are made again while merging.
- */
-export async function runChangePass(context: RecipeContext, run: PassRun): Promise<void> {
-  const { method, params, base, experts, outputs, parameters } = context;
-  const { signal, meter } = run;
-  const changeOf = (output: PassOutput, k: number): Change => {
-    const cols = output.shape.length >= 2 ? output.elements / output.shape[0]! : output.elements;
-    return { base: { source: base, name: output.baseName }, tuned: { source: experts[k]!, name: output.tunedNames[k]! }, rows: cols > 0 ? output.elements / cols : 0, cols, sliceElements: run.memory?.sliceElements };
-  };
-  const planOf = (output: PassOutput) => method.trimPlan(params, { ...output.role, name: output.name, elements: output.elements }, parameters);
-  meter.phase("changes", `0 of ${outputs.length}`);
-
-  const modelWide = outputs.filter((o) => planOf(o)?.scope === "model");
-  const modelCuts: Cut[] = [];
-  if (modelWide.length > 0) {
-    const plan = planOf(modelWide[0]!)!;
-    const n = modelWide.reduce((sum, o) => sum + o.elements, 0);
-    for (let k = 0; k < experts.length; k++) modelCuts.push(await magnitudeCut(modelWide.map((o) => changeOf(o, k)), keepRule(n, plan.rule, plan.share), signal));
-  }
-  const states = experts.map(() => ({ taken: 0 }));
-  for (const [i, output] of outputs.entries()) {
-    throwIfCancelled(signal);
-    const plan = planOf(output);
-    const stats: TensorStats = { ...output.role, name: output.name, shape: output.shape, elements: output.elements, experts: [] };
-    for (let k = 0; k < experts.length; k++) {
-      const change = changeOf(output, k);
-      const sums = await changeSums(change, signal);
-      stats.base2Sum ??= sums.base2;
-      stats.experts[k] = { delta2Sum: sums.delta2 };
-      if (!plan) continue;
-      const cut = plan.scope === "model" ? modelCuts[k]! : await magnitudeCut([change], keepRule(output.elements, plan.rule, plan.share), signal);
-      // Equal keys at the threshold are taken in file order; where this tensor's turn begins is part of its cut.
-      const state = plan.scope === "model" ? states[k]! : { taken: 0 };
-      const before = state.taken;
-      const kept = await keptSums(change, cut, plan.dropZero, state, signal);
-      stats.experts[k] = { ...stats.experts[k]!, ...kept, threshold: cut.threshold, cut: { threshold: cut.threshold, equal: Math.max(0, cut.equal - before) } };
-    }
-    run.onTensor(stats);
-    meter.count(`${i + 1} of ${outputs.length}`);
-  }
-}
-
-/** Bytes that runChangePass reads: every tensor once for its sums; twice more for its cut, once more for what is kept. */
-export function changePassBytes(context: RecipeContext, bytesOf: (checkpoint: Checkpoint, name: string) => number): number {
-  const { method, params, base, experts, outputs, parameters } = context;
-  return outputs.reduce((sum, o) => {
-    const reads = method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters) ? 4 : 1;
-    return sum + experts.reduce((s, e, k) => s + reads * (bytesOf(base, o.baseName) + bytesOf(e, o.tunedNames[k]!)), 0);
-  }, 0);
 }

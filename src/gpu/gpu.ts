@@ -38,6 +38,7 @@ export class Gpu extends GpuMemory {
   private encoder: GPUCommandEncoder | undefined;
   private pass: GPUComputePassEncoder | undefined;
   private pendingCost = 0;
+  private ended = false;
   private lastDone = 0;
   /** How many callers wait for the GPU, and since when the first of them. */
   private waiting = 0;
@@ -61,7 +62,7 @@ export class Gpu extends GpuMemory {
       this.fault ??= new StudioError("gpu-limit", `The GPU refused a command: ${error.message}`, { title: "The GPU refused a command", found: error.message });
     });
     void device.lost.then((info) => {
-      if (info.reason === "destroyed") return;
+      if (this.ended) return; // by us
       this.fault = new StudioError("gpu-lost", `The GPU went away: ${info.message || "the driver reported a device loss"}.`, {
         title: "The GPU went away",
         found: info.message || "The driver reported a device loss.",
@@ -69,6 +70,11 @@ export class Gpu extends GpuMemory {
         todo: "Run the pass again; if it happens again, close other programs that use the GPU.",
       });
     });
+  }
+
+  /** Kernels compiled so far, each with its constants. */
+  get compiled(): number {
+    return this.pipelines.size;
   }
 
   /** Throws StudioError "gpu-unavailable" when there is no WebGPU or no adapter. */
@@ -218,6 +224,7 @@ export class Gpu extends GpuMemory {
   }
 
   destroy(): void {
+    this.ended = true;
     this.device.destroy();
   }
 

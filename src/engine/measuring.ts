@@ -1,0 +1,137 @@
+import { StudioError, throwIfCancelled, toStudioError } from "../core/errors";
+import { jobClock, pausable } from "../core/pause";
+import { ProgressMeter, type OnProgress } from "../core/progress";
+import { Scratch } from "../core/scratch";
+import type { Checkpoint } from "../core/tensors";
+import type { TensorStats } from "../fisher/types";
+import { MAX_BINDING_BYTES, type Gpu } from "../gpu/gpu";
+import { parseModelConfig } from "../model/config";
+import type { GpuInfo, MeasureReport, Shape } from "./api";
+import { changePassBytes, runChangePass } from "./changePass";
+import { counted, type RecipeContext } from "./context";
+import { passStretches } from "./estimate";
+import type { Device } from "./device";
+import { canGoOn } from "./exporting";
+import { fisherWriter, type RandomFile } from "./fisherFile";
+import { passRounds, passWork, requireGradients, runFisherPass } from "./passes";
+import type { PassStore, StoredPass } from "./passStore";
+import type { Resources } from "./resources";
+
+/** What a pass needs of the engine. */
+export interface PassHost {
+  device: Device;
+  passes: PassStore;
+  resources: Resources;
+  facts(): Promise<GpuInfo>;
+  /** A file for the element-wise Fisher, where there is a place for one. */
+  fisherFile?: ((key: string, size: number) => Promise<RandomFile>) | undefined;
+  shapeOf(stats: readonly TensorStats[]): Shape;
+}
+
+export interface PassJob {
+  key: string;
+  jobId: string;
+  signal: AbortSignal;
+  onProgress: OnProgress;
+  onPartial(shape: Shape): void;
+}
+
+/**
+ * Runs the pass of a recipe and stores it. What an earlier run of the same pass finished is not done again: after a lost
+ * device, a fault that does not lie in the inputs, or the end of the program it goes on at the first unfinished block. With
+ * the element-wise Fisher kept that holds for lost devices only, because the half-written file ends with the program. A
+ * cancelled pass leaves nothing.
+ */
+export async function measurePass(host: PassHost, context: RecipeContext, { key, jobId, signal, onProgress, onPartial }: PassJob): Promise<StoredPass> {
+  const { passes, resources } = host;
+  const fisher = context.method.needs.fisher;
+  if (fisher) requireGradients(context);
+  const clock = jobClock(signal);
+  const started = clock();
+  const meter = passMeter(context, jobId, signal, onProgress);
+  const count = (bytes: number): void => {
+    meter.bytesDone += bytes;
+    if (!fisher) meter.emit(meter.bytesDone);
+  };
+  const watched = (checkpoint: Checkpoint): Checkpoint => counted(pausable(resources.timed(checkpoint), signal), count);
+  const measured = { ...context, base: watched(context.base), experts: context.experts.map(watched) };
+  const stats: TensorStats[] = [];
+  let lastPartial = 0;
+  const onTensor = (row: TensorStats): void => {
+    stats.push(row);
+    // A chart redrawn more often than this would only cost.
+    if (performance.now() - lastPartial < 150) return;
+    lastPartial = performance.now();
+    onPartial(host.shapeOf(stats));
+  };
+  let kept: Awaited<ReturnType<typeof fisherWriter>> | undefined;
+
+  /** One try on one device; `losses` are those before it. */
+  const attempt = async (gpu: Gpu | undefined, losses: number): Promise<MeasureReport> => {
+    meter.note = losses > 0 ? "The GPU went away and was opened again." : undefined;
+    try {
+      const { memory, notes, steps } = await resources.plan(context, gpu?.facts ?? (await host.facts()), fisher ? "fisher" : "changes");
+      throwIfCancelled(signal);
+      if (gpu && losses === 0) meter.expect(passStretches(steps, passRounds(context), { software: gpu.software, rates: resources.seen, compiled: gpu.compiled }));
+      await passes.begin(key);
+      if (kept && losses === 0) await passes.dropJournal(key);
+      const { name = "CPU", architecture = "", description = "" } = gpu?.facts ?? {};
+      const identity = JSON.stringify(fisher ? [name, architecture, description, memory.panelBytes] : ["changes"]);
+      for (let again = false; ; again = true) {
+        stats.length = 0;
+        const journal = await passes.journal(key, { identity, durability: fisher ? "strict" : "relaxed", bytes: () => meter.bytesDone });
+        const run = { masks: passes.masks(key), signal, meter, memory, journal, onTensor, ...(kept ? { onFisher: kept.onFisher } : {}) };
+        try {
+          const nothing = { losses: [], tokens: 0, warnings: [] as string[] };
+          const { losses: loss, tokens, warnings } = gpu ? await resources.onGpu(gpu, clock, () => runFisherPass(gpu, measured, run)) : (await runChangePass(measured, run), nothing);
+          if (memory.panelBytes < MAX_BINDING_BYTES) warnings.push(...notes);
+          if (losses > 0) warnings.push(`The GPU went away ${losses === 1 ? "once" : `${losses} times`} during this pass, which then went on where it was, with less work at a time.`);
+          if (journal.full) warnings.push("There was no room to write down how far the pass had come, so it could not have been continued.");
+          return { key, losses: loss, tokens, elapsedMs: clock() - started, timings: {}, adapter: name, warnings };
+        } catch (error) {
+          if (again || toStudioError(error).details.journalDamaged !== true) throw error;
+          await passes.dropJournal(key);
+        }
+      }
+    } finally {
+      gpu?.trim();
+      Scratch.clear();
+    }
+  };
+
+  try {
+    if (fisher && context.params.keepFisher === true) {
+      const { fisherFile } = host;
+      if (!fisherFile) throw new StudioError("bad-recipe", "keepFisher is on, but there is no place to write the Fisher file here. Turn it off, or name a file with --fisher.", { where: "params.keepFisher" });
+      kept = await fisherWriter(context, (size) => fisherFile(key, size));
+    }
+    const report = fisher ? await host.device.run("Measuring", signal, attempt) : await attempt(undefined, 0);
+    meter.finish();
+    throwIfCancelled(signal);
+    // Closing is what makes the file appear, so it comes when nothing else can fail but the last write.
+    await kept?.file.close();
+    report.elapsedMs = report.timings.total = clock() - started;
+    const pass = { key, stats, report };
+    await passes.put(pass);
+    return pass;
+  } catch (error) {
+    await kept?.file.discard();
+    if (kept || signal.aborted || !canGoOn(error)) await passes.drop(key);
+    throw error;
+  }
+}
+
+function passMeter(context: RecipeContext, jobId: string, signal: AbortSignal, onProgress: OnProgress): ProgressMeter {
+  const { method, recipe, params, base } = context;
+  if (!method.needs.fisher) {
+    const bytes = changePassBytes(context, ({ tensors }, name) => tensors.get(name)!.end - tensors.get(name)!.begin);
+    return new ProgressMeter(jobId, "measure", [{ id: "changes", label: "Read every change" }, { id: "scores", label: "Sums per layer" }], bytes, onProgress, { signal });
+  }
+  const phases = [
+    { id: "tokens", label: recipe.tokens ? "Take the given tokens" : `Draw ${String(params.N)} × ${String(params.len)} random tokens, seed ${String(params.seed)}` },
+    { id: "forward", label: "Forward, keeping each block’s input" },
+    { id: "backward", label: "Backward: square gradients, threshold, mask" },
+    { id: "scores", label: "Scores and α" },
+  ];
+  return new ProgressMeter(jobId, "measure", phases, passWork(parseModelConfig(base.config).layers, passRounds(context)), onProgress, { signal });
+}
