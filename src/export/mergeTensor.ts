@@ -69,13 +69,13 @@ export async function readSlice(sources: MergeSources, tensor: OutputTensor, wor
   return (await leaseSlice({ base: unleased(sources.base), experts: sources.experts.map(unleased) }, tensor, work, start, elements, scratch)).slice;
 }
 
-/** Masks of a slice from the cuts on |delta|; `taken` counts equal keys from slice to slice, per model. */
+/** Masks of a slice from the cuts on |delta|, in arrays of `scratch` under names that leaseSlice does not use; `taken` counts equal keys from slice to slice, per model. */
 export function withCuts(work: TensorWork, slice: OpSlice, taken: { taken: number }[], scratch = new Scratch()): { op: TensorOp; slice: OpSlice } {
   const { op, cuts } = work;
   if (!cuts || (op.kind !== "add" && op.kind !== "ties")) return { op, slice };
   const n = slice.elements;
-  const base = toFloat32(slice.base!.bytes, slice.base!.dtype, scratch.floats("base", n));
-  const masks = cuts.map((cut, k) => (cut ? maskOf(magnitudes(base, toFloat32(slice.experts[k]!.bytes, slice.experts[k]!.dtype, scratch.floats("tuned", n)), scratch.floats("keys", n)), cut, work.dropZero ?? false, taken[k]!) : undefined));
+  const base = toFloat32(slice.base!.bytes, slice.base!.dtype, scratch.floats("base as f32", n));
+  const masks = cuts.map((cut, k) => (cut ? maskOf(magnitudes(base, toFloat32(slice.experts[k]!.bytes, slice.experts[k]!.dtype, scratch.floats("expert as f32", n)), scratch.floats("keys", n)), cut, work.dropZero ?? false, taken[k]!) : undefined));
   return { op: { ...op, masks }, slice: { ...slice, start: 0 } };
 }
 

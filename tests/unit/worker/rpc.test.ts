@@ -23,6 +23,10 @@ const engine = {
     throw "a word";
   },
   async unclonable() { return () => 1; },
+  async fill(buffer: ArrayBuffer, value: number) {
+    new Uint8Array(buffer).fill(value);
+    return buffer;
+  },
   async never() { return new Promise<void>(() => undefined); },
 };
 
@@ -34,6 +38,15 @@ function bridge(): Connection<typeof engine> {
   expose(engine, channel.port1 as Endpoint);
   return connect<typeof engine>(channel.port2 as Endpoint);
 }
+
+test("hands buffers over and back, and copies none", async () => {
+  const { api } = bridge();
+  const mine = new ArrayBuffer(1000);
+  const going = api.fill(mine, 7);
+  expect(mine.byteLength, "it is on its way").toBe(0);
+  const back = await going;
+  expect(new Uint8Array(back)).toEqual(new Uint8Array(1000).fill(7));
+});
 
 test("calls a method on its object and answers many calls at once", async () => {
   const { api } = bridge();
