@@ -30,6 +30,19 @@ export interface OutputOptions {
   name: string;
 }
 
+/**
+ * How the kernels of a Fisher pass ran: forms and panels order their sums differently, which can move a last bit. A record
+ * of a run and no part of what is merged: it is not in the recipe's hash. Where a recipe has it, the run is repeated so.
+ */
+export interface KernelRecord {
+  /** The adapter that it ran on, in words. */
+  adapter: string;
+  /** Form of a kernel by class of shapes: `forms.gemm_nt["many rows"]`. */
+  forms: Record<string, Record<string, string>>;
+  /** No panel of a matrix was larger. */
+  panelBytes: number;
+}
+
 /** A merge is a function of its recipe: same recipe and adapter, same bytes. */
 export interface Recipe {
   version: 1;
@@ -41,4 +54,5 @@ export interface Recipe {
   tokens?: number[][];
   reconciliation: Reconciliation;
   output: OutputOptions;
+  kernels?: KernelRecord;
 }

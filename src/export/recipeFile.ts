@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { StudioError } from "../core/errors";
-import type { ModelRef, Recipe } from "../core/recipe";
+import type { KernelRecord, ModelRef, Recipe } from "../core/recipe";
 import { JsonSyntaxError, lineAndColumn, nodeAt, parseJson, toPlain, type JsonNode } from "../formats/json";
 
 const text = v.pipe(v.string("expected text"), v.minLength(1, "expected text that is not empty"));
@@ -9,6 +9,12 @@ const word = <const T extends readonly [string, ...string[]]>(...options: T) => 
 
 const modelRef = v.strictObject({ id: v.optional(text), name: text, hash: v.optional(v.pipe(v.string("expected text"), v.regex(/^[0-9a-f]{32,64}$/, "expected a hash of 32 to 64 hexadecimal digits"))), weight: v.optional(finite) });
 const tokenId = v.pipe(v.number("expected a token id"), v.safeInteger("expected a whole number"), v.minValue(0, "expected a token id of at least 0"));
+
+const kernelRecord = v.strictObject({
+  adapter: v.string("expected text"),
+  forms: v.record(v.string(), v.record(v.string(), text, "expected a form for each class of shapes"), "expected an object of forms"),
+  panelBytes: v.pipe(v.number("expected a number"), v.safeInteger("expected a whole number"), v.minValue(1, "expected at least 1")),
+});
 
 const schema = v.strictObject({
   version: v.literal(1, "expected 1, the only version there is"),
@@ -30,6 +36,7 @@ const schema = v.strictObject({
     maxShardBytes: v.pipe(v.number("expected a number"), v.safeInteger("expected a whole number"), v.minValue(1 << 20, "expected at least 1,048,576 bytes (1 MiB)")),
     name: v.pipe(text, v.check((name) => !/[/\\]/.test(name) && !name.includes("\0") && name !== "." && name !== "..", "expected a folder name without slashes")),
   }),
+  kernels: v.optional(kernelRecord),
 });
 
 /** Keys of each object of the format, for the suggestion beside an unknown one. */
@@ -39,6 +46,7 @@ const keysAt: Record<string, readonly string[]> = {
   models: Object.keys(modelRef.entries),
   reconciliation: Object.keys(schema.entries.reconciliation.entries),
   output: Object.keys(schema.entries.output.entries),
+  kernels: Object.keys(kernelRecord.entries),
 };
 
 /** Steps to turn one word into another: insertions, deletions, changes. */
@@ -114,9 +122,12 @@ export function parseRecipe(source: string): Recipe {
   return refuse(source, nodeAt(root, path).at, path, `is ${shown(issue.input)}, ${message}`);
 }
 
-/** The recipe in one key order, without keys that are undefined. `ids`: with the store's own ids, which mean nothing elsewhere. */
-function ordered(recipe: Recipe, ids: boolean): Record<string, unknown> {
-  const ref = ({ id, name, hash, weight }: ModelRef): Record<string, unknown> => ({ ...(ids && id !== undefined ? { id } : {}), name, ...(hash !== undefined ? { hash } : {}), ...(weight !== undefined ? { weight } : {}) });
+/**
+ * The recipe in one key order, without keys that are undefined. `whole`: with the store's own ids, which mean nothing
+ * elsewhere, and with how the kernels ran, which says nothing of what is merged.
+ */
+function ordered(recipe: Recipe, whole: boolean): Record<string, unknown> {
+  const ref = ({ id, name, hash, weight }: ModelRef): Record<string, unknown> => ({ ...(whole && id !== undefined ? { id } : {}), name, ...(hash !== undefined ? { hash } : {}), ...(weight !== undefined ? { weight } : {}) });
   const { tied, context, tokenizer, chatTemplate, generationConfig, clashRows } = recipe.reconciliation;
   const { dtype, maxShardBytes, name } = recipe.output;
   return {
@@ -124,12 +135,16 @@ function ordered(recipe: Recipe, ids: boolean): Record<string, unknown> {
     method: recipe.method,
     base: ref(recipe.base),
     models: recipe.models.map(ref),
-    params: Object.fromEntries(Object.entries(recipe.params).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))),
+    params: Object.fromEntries(sorted(recipe.params)),
     ...(recipe.tokens ? { tokens: recipe.tokens } : {}),
     reconciliation: { tied, context, tokenizer, chatTemplate, generationConfig, clashRows },
     output: { dtype, maxShardBytes, name },
+    ...(whole && recipe.kernels ? { kernels: orderedKernels(recipe.kernels) } : {}),
   };
 }
+
+const sorted = <T>(record: Record<string, T>): [string, T][] => Object.entries(record).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+const orderedKernels = ({ adapter, forms, panelBytes }: KernelRecord): KernelRecord => ({ adapter, forms: Object.fromEntries(sorted(forms).map(([kernel, classes]) => [kernel, Object.fromEntries(sorted(classes))])), panelBytes });
 
 /** recipe.json: two spaces, one key order, so that equal recipes are equal files; sequences of token ids stay on a line each. */
 export function serialiseRecipe(recipe: Recipe): string {

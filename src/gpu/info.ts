@@ -5,6 +5,8 @@ export interface AdapterFacts {
   vendor: string;
   architecture: string;
   description: string;
+  /** A device name, which few browsers tell. */
+  device?: string;
   limits: {
     maxStorageBufferBindingSize: number;
     maxBufferSize: number;
@@ -46,6 +48,7 @@ export function adapterFacts(adapter: GPUAdapter): AdapterFacts {
     vendor: info.vendor,
     architecture: info.architecture,
     description: info.description,
+    ...(info.device ? { device: info.device } : {}),
     limits: {
       maxStorageBufferBindingSize: l.maxStorageBufferBindingSize,
       maxBufferSize: l.maxBufferSize,

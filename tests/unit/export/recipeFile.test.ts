@@ -33,6 +33,17 @@ test("there and back", () => {
   expect(text).toContain('  "tokens": [\n    [1,2,3],\n    [4,5]\n  ]');
   expect(serialiseRecipe(parseRecipe(text))).toBe(text);
 });
+test("how the kernels ran goes along, in one key order, and changes neither hash nor metadata", async () => {
+  const kernels = { adapter: "NVIDIA lovelace", forms: { gemm_nt: { "many rows": "64x64/16x16", "few rows": "32x32/8x8" }, fisher_tn: { "many rows": "register" } }, panelBytes: 2 ** 27 };
+  const text = serialiseRecipe({ ...recipe, kernels });
+  expect(parseRecipe(text)).toEqual({ ...recipe, kernels });
+  expect(text.indexOf("fisher_tn")).toBeLessThan(text.indexOf("gemm_nt"));
+  expect(serialiseRecipe({ ...recipe, kernels: { ...kernels, forms: Object.fromEntries(Object.entries(kernels.forms).reverse()) } })).toBe(text);
+  expect(await recipeHash({ ...recipe, kernels })).toBe(await recipeHash(recipe));
+  expect(compactRecipe({ ...recipe, kernels })).not.toContain("kernels");
+  expect(fault(changed((r) => (r.kernels = { ...kernels, panelBytes: 0 }))).path).toBe("kernels.panelBytes");
+  expect(fault(changed((r) => (r.kernels = { ...kernels, form: {} }))).message).toContain('did you mean "forms"');
+});
 test("key order of the object does not matter", () => {
   const shuffled = Object.fromEntries(Object.entries(recipe).reverse()) as unknown as Recipe;
   const params = { ...shuffled, params: Object.fromEntries(Object.entries(recipe.params).reverse()) };
