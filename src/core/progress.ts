@@ -1,5 +1,6 @@
 import { TimeLeft, type Stretch } from "./eta";
 import { gateOf, jobClock } from "./pause";
+import { clockOf, type StageClock } from "./stages";
 
 /** One row of the phase list. */
 export interface PhaseState {
@@ -57,6 +58,8 @@ export class ProgressMeter {
   private readonly now: () => number;
   private readonly intervalMs: number;
   private readonly paused: () => boolean;
+  /** Measures what the time of each phase goes to, where the job has one. */
+  private readonly stages: StageClock | undefined;
   private readonly started: number;
   private phaseStarted: number;
   private lastEmit = -Infinity;
@@ -82,6 +85,7 @@ export class ProgressMeter {
     options: MeterOptions = {},
   ) {
     const gate = gateOf(options.signal);
+    this.stages = clockOf(options.signal);
     this.now = options.now ?? jobClock(options.signal);
     this.intervalMs = options.intervalMs ?? 120;
     this.paused = () => gate?.paused ?? false;
@@ -109,6 +113,7 @@ export class ProgressMeter {
 
   /** Marks the phase as the one in work, all before it as done, and all after it as still to come (a pass that repeats goes back). */
   phase(id: string, count?: string): void {
+    this.stages?.phase(id);
     const at = this.phases.findIndex((p) => p.id === id);
     const now = this.now();
     this.phases = this.phases.map((p, i) => {
@@ -160,6 +165,7 @@ export class ProgressMeter {
   }
 
   finish(): void {
+    this.stages?.stop();
     const now = this.now();
     this.phases = this.phases.map((p) => (p.state === "done" ? p : { ...p, state: "done", elapsedMs: p.state === "now" ? now - this.phaseStarted : 0 }));
     this.fraction = 1;

@@ -1,3 +1,5 @@
+import { jobClock } from "./pause";
+
 /** What a job's time goes to. `select` is work of the CPU on values: order statistics, masks, sums, checks. */
 export type Stage = "read" | "upload" | "compute" | "readback" | "select" | "hash" | "write";
 
@@ -12,7 +14,7 @@ export interface StageTime {
   waitMs?: number;
 }
 
-/** The stages of one phase ("forward", "backward", "changes", "merge", "verify") beside its own time. */
+/** The stages of one phase, named as in the progress ("forward", "backward", "changes", "write", "verify"), beside its own time. */
 export interface PhaseTimes {
   phase: string;
   wallMs: number;
@@ -100,7 +102,7 @@ export class StageClock {
 const clocks = new WeakMap<AbortSignal, StageClock>();
 
 export function addClock(signal: AbortSignal): StageClock {
-  const clock = new StageClock();
+  const clock = new StageClock(jobClock(signal));
   clocks.set(signal, clock);
   return clock;
 }

@@ -109,7 +109,6 @@ export async function exportFiles(run: ExportRun): Promise<ExportReport> {
   let kept = 0;
   try {
     const workOf = await planWork(context, run.shape, run.measured, signal);
-    clockOf(signal)?.phase("merge");
     meter.phase("write", `0 of ${plan.shards.length}`);
     cells[0] = "now";
     const written: WrittenFile[] = await writeShards({
@@ -132,7 +131,6 @@ export async function exportFiles(run: ExportRun): Promise<ExportReport> {
     });
     const stages = (await output.times?.()) ?? [];
     for (const { stage, busyMs, bytes } of stages) clockOf(signal)?.add(stage, busyMs, bytes);
-    clockOf(signal)?.phase("small files");
     meter.phase("small");
     const hash = await recipeHash(recipe);
     const from = new Map((await planFiles(context, run.shape, run.adapter)).files.map((f) => [f.path, f.from]));
@@ -141,7 +139,6 @@ export async function exportFiles(run: ExportRun): Promise<ExportReport> {
     written.push(await writeSmall(output, "recipe.json", encode(serialiseRecipe(portable(recipe)))));
     meter.count(`${written.length - plan.shards.length} files`);
 
-    clockOf(signal)?.phase("verify");
     meter.phase("verify");
     const { checks, tiles } = await verifyOutput({
       plan, written, sources: context, workOf, output, recipeHash: hash, signal,

@@ -1,56 +1,49 @@
 import { addClock, type StageClock } from "../core/stages";
 import { bytesPerElement, type FloatDtype } from "../core/tensors";
 import { mergeReads } from "../export/mergeTensor";
-import type { PassMemory } from "../fisher/measure";
 import type { Gpu } from "../gpu/gpu";
-import type { AdapterFacts } from "../gpu/info";
 import { readsOf } from "../merge/ops";
 import { PIECE_BYTES } from "../model/weights";
 import { ReadAhead, type PlannedRead } from "../store/readAhead";
 import type { RecipeContext } from "./context";
+import { masksNeedRows, plannedOperation, studyOf } from "./operation";
 import { mergeRing } from "./planHost";
-import { paperPass } from "./planPass";
+import type { Plan } from "./planner";
 
 /** A context whose models are read through a ring. */
 export interface Reading {
   context: RecipeContext;
-  ahead: ReadAhead;
+  ring: ReadAhead;
 }
 
-function through(context: RecipeContext, ahead: ReadAhead): Reading {
-  return { ahead, context: { ...context, base: ahead.wrap(context.base, 0), experts: context.experts.map((expert, k) => ahead.wrap(expert, k + 1)) } };
+function through(context: RecipeContext, ring: ReadAhead): Reading {
+  return { ring, context: { ...context, base: ring.wrap(context.base, 0), experts: context.experts.map((expert, k) => ring.wrap(expert, k + 1)) } };
 }
 
-/**
- * The reads of a Fisher pass, in their order: those that the same pass makes on a GPU of paper. With the Fisher taken at the
- * fine-tuned models, each has a pass like the first one's.
- */
-export async function passReads(context: RecipeContext, facts: AdapterFacts, budgetBytes: number, memory: PassMemory): Promise<PlannedRead[]> {
-  const first: PlannedRead[] = [];
-  await paperPass(context, facts, budgetBytes, memory, (read) => void first.push(read));
-  if (context.params.fisherAt !== "finetuned") return first;
-  return context.experts.flatMap((_, k) => {
-    const names = new Map(context.outputs.map((o) => [o.tunedNames[0], o.tunedNames[k]]));
-    return k === 0 ? first : first.map((read) => (read.source === 0 ? read : { ...read, source: k + 1, name: names.get(read.name) ?? read.name }));
+/** The reads of a Fisher pass, from those of its plan. With the Fisher taken at the fine-tuned models, each has a pass like the first one's. */
+export function passReads({ params, experts, outputs }: RecipeContext, planned: readonly PlannedRead[]): readonly PlannedRead[] {
+  if (params.fisherAt !== "finetuned") return planned;
+  return experts.flatMap((_, k) => {
+    const names = new Map(outputs.map((o) => [o.tunedNames[0], o.tunedNames[k]]));
+    return k === 0 ? planned : planned.map((read) => (read.source === 0 ? read : { ...read, source: k + 1, name: names.get(read.name) ?? read.name }));
   });
 }
 
-/** A Fisher pass reads ahead into `buffers` pieces; 0 turns it off. */
-export async function readPassAhead(context: RecipeContext, pass: { facts: AdapterFacts; budgetBytes: number; memory: PassMemory; buffers: number; signal: AbortSignal }): Promise<Reading> {
-  const ahead = new ReadAhead({ buffers: pass.buffers, bufferBytes: PIECE_BYTES, signal: pass.signal });
-  // From the models themselves: on paper nothing is read.
-  if (pass.buffers > 0) ahead.follow(await passReads(context, pass.facts, pass.budgetBytes, pass.memory));
-  return through(context, ahead);
+/** A Fisher pass reads along its plan, into as many pieces as the plan allows. */
+export function readPassAhead(context: RecipeContext, plan: Pick<Plan, "reads" | "memory">, signal: AbortSignal): Reading {
+  const reading = through(context, new ReadAhead({ buffers: plan.memory.readAhead, bufferBytes: PIECE_BYTES, signal }));
+  reading.ring.follow(passReads(context, plan.reads));
+  return reading;
 }
 
 /** Which models the operation of each output tensor reads. */
 function operationReads(context: RecipeContext): Parameters<typeof mergeReads>[2] {
-  const { method, params, weights, experts, outputs } = context;
+  const { experts, outputs } = context;
   const byName = new Map(outputs.map((o) => [o.name, o]));
   return (tensor) => {
     const output = byName.get(tensor.name);
     if (!output) return { base: tensor.from === "base", experts: experts.map((_, k) => tensor.from !== "base" && k === 0) };
-    return readsOf(method.planTensor({ params, weights, alphas: experts.map(() => 0.5), masks: experts.map(() => undefined), tensor: { ...output.role, name: output.name, elements: output.elements }, majority: 0 }), experts.length);
+    return { ...readsOf(plannedOperation(context, output), experts.length), wholeRows: masksNeedRows(studyOf(context, output)) };
   };
 }
 
@@ -60,9 +53,9 @@ export function readMergeAhead(context: RecipeContext, merge: { sliceElements: n
   const models = [base, ...experts];
   const largest = Math.min(merge.sliceElements, Math.max(1, ...outputs.map((o) => o.elements)));
   const widths = outputs.map((o) => Math.max(...models.map((m, i) => bytesPerElement(m.tensors.get(i === 0 ? o.baseName : o.tunedNames[i - 1]!)?.dtype as FloatDtype))));
-  const ahead = new ReadAhead({ buffers: merge.buffers ?? mergeRing(models.length), bufferBytes: largest * Math.max(2, ...widths), signal: merge.signal });
-  const reading = through(context, ahead);
-  if (ahead.buffers > 0) ahead.follow(mergeReads(context, plan.shards.flatMap((shard) => shard.tensors), operationReads(context), merge.sliceElements));
+  const ring = new ReadAhead({ buffers: merge.buffers ?? mergeRing(models.length), bufferBytes: largest * Math.max(2, ...widths), signal: merge.signal });
+  const reading = through(context, ring);
+  ring.follow(mergeReads(context, plan.shards.flatMap((shard) => shard.tensors), operationReads(context), merge.sliceElements));
   return reading;
 }
 
