@@ -11,6 +11,11 @@ export class Pipelines {
 
   constructor(private readonly device: GPUDevice) {}
 
+  /** How many were compiled so far. */
+  get size(): number {
+    return this.known.size;
+  }
+
   get(kernel: Kernel, constants: Record<string, number>): Compiled {
     const key = `${kernel.name}|${JSON.stringify(constants)}`;
     let compiled = this.known.get(key);
