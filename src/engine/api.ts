@@ -8,7 +8,7 @@ import type { OnProgress } from "../core/progress";
 import type { ErrorDetails } from "../core/errors";
 import type { ParamSpecs } from "../core/params";
 import type { Shape } from "../core/shape";
-import type { Recipe, Reconciliation } from "../core/recipe";
+import type { KernelRecord, Recipe, Reconciliation } from "../core/recipe";
 import type { PhaseTimes, StageTime } from "../core/stages";
 
 export type { PhaseTimes, Stage, StageTime } from "../core/stages";
@@ -88,6 +88,20 @@ export interface MethodInfo {
 
 export type { ExpertShape, LayerRow, Shape, TensorRow } from "../core/shape";
 
+/** What became of the reads of a job: made ahead of their use; planned, but not begun in time; not planned; made in vain. */
+export interface ReadCounts {
+  ahead: number;
+  late: number;
+  unplanned: number;
+  dropped: number;
+}
+
+/** Which forms of kernels a pass ran, and how they were chosen. */
+export interface KernelsInUse extends KernelRecord {
+  /** "software": the one form of software adapters. "default": nothing is measured yet, or could be. */
+  source: "software" | "recipe" | "stored" | "measured" | "default";
+}
+
 export interface MeasureReport {
   /** Hash of everything the pass depends on; two recipes with one key share the pass. */
   key: string;
@@ -97,8 +111,14 @@ export interface MeasureReport {
   timings: Record<string, number>;
   /** What the time of each phase went to. */
   phases?: PhaseTimes[];
+  /** How many reads were made before they were asked for. */
+  reads?: ReadCounts;
   adapter: string;
   warnings: string[];
+  /** Of a Fisher pass: what a recipe needs to repeat it to the bit on the same adapter. */
+  kernels?: KernelsInUse;
+  /** Of a Fisher pass: most bytes of GPU buffers at one time, and blocks that were read once because they stayed there. */
+  gpuMemory?: { budgetBytes: number; peakBytes: number; pinnedBlocks: number };
 }
 
 // ---------------------------------------------------------------- what it takes
@@ -221,6 +241,7 @@ export interface ExportReport {
   stages?: StageTime[];
   /** What the time of each phase went to, the pass that came before it left out. */
   phases?: PhaseTimes[];
+  reads?: ReadCounts;
   /** For `stage` and `zip`: what `stagedFile` can be asked for. */
   staged?: { id: string; paths: string[] };
 }
@@ -257,6 +278,8 @@ export interface EngineApi {
   plan(recipe: Recipe, budgets?: Partial<Budgets>, rates?: Rates): Promise<Forecast>;
   /** The budgets in force; with an argument, sets them first. Throws "bad-request" for one below 16 MiB. */
   budgets(change?: Partial<Budgets>): Promise<Budgets>;
+  /** Which kernels this adapter runs, as far as is known without asking it for work; undefined without an adapter. */
+  kernels(): Promise<Pick<KernelsInUse, "forms" | "source"> | undefined>;
 
   planExport(recipe: Recipe): Promise<ExportPlan>;
   exportModel(jobId: string, recipe: Recipe, target: ExportTarget, onProgress: OnProgress): Promise<ExportReport>;

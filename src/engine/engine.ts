@@ -8,6 +8,7 @@ import { computeShape } from "../analysis/shape";
 import { preflight } from "../analysis/preflight";
 import type { TensorStats } from "../fisher/types";
 import type { Gpu } from "../gpu/gpu";
+import { kernelsText } from "../export/recipeFile";
 import { adapterFacts, noAdapter } from "../gpu/info";
 import { METHODS, methodInfo, methodOf, passKey, resolveParams } from "../merge/methods";
 import type { KeyValue } from "../store/keyValue";
@@ -18,10 +19,13 @@ import { Device } from "./device";
 import { exportFiles, outputJob, planFiles } from "./exporting";
 import type { RandomFile } from "./fisherFile";
 import { Jobs } from "./jobs";
+import { KernelChoices, type TuneStore } from "./kernelChoice";
+import { withLessMemory } from "./lessMemory";
 import { measurePass } from "./measuring";
 import { requireGradients } from "./passes";
 import { PassStore, type StoredPass } from "./passStore";
 import type { Plan } from "./planner";
+import { clocked, readMergeAhead } from "./reading";
 import { Resources } from "./resources";
 import type { Measured } from "./work";
 
@@ -39,8 +43,12 @@ export interface EngineEnv {
   readFisherFile?(key: string): Promise<File | undefined>;
   /** Elements per merge slice; only tests change it. */
   sliceElements?: number;
+  /** Buffers that reads are made into ahead of their use, 0 for none; only tests and the bench change it. */
+  readAhead?: number;
   /** Bytes of an export between two flushes; only tests change it. */
   flushBytes?: number;
+  /** Where measured choices of kernels are kept, and the browser that they hold for: "Chrome 141". Not kept when absent. */
+  tuning?: { store: TuneStore; browser: string };
   /** Upper ends of memory; DEFAULT_BUDGETS when absent. */
   budgets?: Partial<Budgets>;
   /** What adding a model does here: a browser copies it, a terminal reads it in place. */
@@ -51,11 +59,12 @@ export interface EngineEnv {
 export function createEngine(env: EngineEnv): EngineApi {
   const jobs = new Jobs();
   const passes = new PassStore(env.passes);
-  const resources = new Resources(env.budgets, { ingest: env.ingest ?? "copy", sliceElements: env.sliceElements });
+  const resources = new Resources(env.budgets, { ingest: env.ingest ?? "copy", sliceElements: env.sliceElements, readAhead: env.readAhead });
   const stages = new Map<string, { output: Awaited<ReturnType<EngineEnv["openOutput"]>>; name: string; paths: string[]; adopted?: boolean }>();
   /** Passes in work by key: a second request for the same numbers waits for the first. */
   const inWork = new Map<string, Promise<unknown>>();
   const device = new Device(env.gpu);
+  const kernels = new KernelChoices(env.tuning?.store, env.tuning?.browser ?? "");
 
   const gpuFacts = async (): Promise<GpuInfo> => {
     if (!env.gpu) return noAdapter("This browser does not offer WebGPU. Use a current Chrome, Edge, Safari or Firefox, or turn it on in the browser's settings.");
@@ -73,12 +82,30 @@ export function createEngine(env: EngineEnv): EngineApi {
   };
   const open = async (recipe: Recipe): Promise<RecipeContext> => openRecipe(await withHashes(recipe), (id) => env.library.get(id));
   const keyOf = async (context: Pick<RecipeContext, "method" | "params" | "recipe">): Promise<string> => {
-    const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(passKey(context.method, context.params, context.recipe)));
-    return Array.from(new Uint8Array(digest).slice(0, 12), (b) => b.toString(16).padStart(2, "0")).join("");
+    const hash = async (text: string): Promise<string> => {
+      const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+      return Array.from(new Uint8Array(digest).slice(0, 12), (b) => b.toString(16).padStart(2, "0")).join("");
+    };
+    const text = passKey(context.method, context.params, context.recipe);
+    const plain = await hash(text);
+    const record = context.recipe.kernels;
+    if (!record || !context.method.needs.fisher) return plain;
+    // A pass that ran as the recipe says will do, whoever asked for it.
+    const known = (await passes.get(plain))?.report.kernels;
+    return known && kernelsText(known) === kernelsText(record) ? plain : hash(`${text}\n${kernelsText(record)}`);
+  };
+  /** With the kernels of its pass in the recipe that is written beside the model. */
+  const recorded = (context: RecipeContext, pass: StoredPass | undefined): RecipeContext => {
+    if (!pass?.report.kernels) return context;
+    const { source: _, ...record } = pass.report.kernels;
+    return { ...context, recipe: { ...context.recipe, kernels: record } };
   };
 
   /** Whether a merge needs the numbers of a pass, or only the charts would. */
-  const needsPass = ({ method, params, outputs, parameters }: RecipeContext): boolean => method.needs.fisher || outputs.some((o) => method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters) !== undefined);
+  const needsPass = (context: RecipeContext): boolean => {
+    const { method, params, outputs, parameters } = context;
+    return method.needs.fisher || outputs.some((o) => method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters) !== undefined || studyOf(context, o) !== undefined);
+  };
 
   const shapeOf = (context: RecipeContext, stats: readonly TensorStats[], state: { complete: boolean; needsPass: boolean; warnings?: readonly string[] }): Shape => {
     const known = new Map(stats.map((s) => [s.name, s]));
@@ -99,7 +126,7 @@ export function createEngine(env: EngineEnv): EngineApi {
       throwIfCancelled(signal);
     }
     const mine = measurePass(
-      { device, passes, resources, facts: gpuFacts, fisherFile: env.fisherFile && ((name, size) => env.fisherFile!(name, size)), shapeOf: (stats) => shapeOf(context, stats, { complete: false, needsPass: true }) },
+      { device, passes, resources, kernels, facts: gpuFacts, fisherFile: env.fisherFile && ((name, size) => env.fisherFile!(name, size)), shapeOf: (stats) => shapeOf(context, stats, { complete: false, needsPass: true }) },
       context, { key, jobId, signal, onProgress, onPartial },
     );
     inWork.set(key, mine);
@@ -155,32 +182,46 @@ export function createEngine(env: EngineEnv): EngineApi {
       const context = await open(recipe);
       if (context.method.needs.fisher) requireGradients(context);
       const plan: Partial<Plan> = await resources.plan(context, await gpuFacts(), context.method.needs.fisher ? "fisher" : needsPass(context) ? "changes" : "none", budgets, rates);
-      delete plan.steps; // hundreds of rows that nobody reads
+      delete plan.steps; // thousands of rows that nobody reads
+      delete plan.reads;
       return plan as Forecast;
     },
     budgets: async (change) => resources.set(change),
+    async kernels() {
+      const facts = await gpuFacts();
+      return facts.state === "none" ? undefined : kernels.inUse(facts);
+    },
 
     async planExport(recipe) {
       const context = await open(recipe);
       const pass = await passes.get(await keyOf(context));
       const shape = pass || !needsPass(context) ? shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false }) : undefined;
-      return planFiles(context, shape, pass?.report.adapter);
+      return planFiles(recorded(context, pass), shape, pass?.report.adapter);
     },
 
     exportModel: (jobId, recipe, target, onProgress) =>
       jobs.run(jobId, async (signal) => {
-        const context = await open(recipe);
+        const opened = await open(recipe);
         // A pass that only the charts would need is used when it is there.
-        const pass = needsPass(context) ? await passFor(context, jobId, signal, onProgress, () => undefined) : await passes.get(await keyOf(context));
+        const pass = needsPass(opened) ? await passFor(opened, jobId, signal, onProgress, () => undefined) : await passes.get(await keyOf(opened));
+        const context = recorded(opened, pass);
         const shape = shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false, warnings: pass?.report.warnings ?? [] });
-        const once = async (gpu: Gpu | undefined): Promise<ExportReport> => {
+        const once = async (gpu: Gpu | undefined, { memory }: Plan): Promise<ExportReport> => {
           const adapter = gpu?.facts.name ?? "CPU";
           const output = await env.openOutput(target, await outputJob(context, shape, adapter));
           const measured: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(pass.key) };
           try {
-            const { memory } = await resources.plan(context, gpu?.facts ?? noAdapter(""), "none");
-            if (gpu) gpu.budgetBytes = resources.budgets.gpuBytes;
-            const report = await exportFiles({ gpu, adapter, context: { ...context, base: pausable(resources.timed(context.base), signal), experts: context.experts.map((e) => pausable(resources.timed(e), signal)) }, shape, measured, output: pausableOutput(output, signal), signal, jobId, onProgress, sliceElements: memory.sliceElements, flushBytes: env.flushBytes });
+            if (gpu) gpu.budgetBytes = resources.gpuBytes;
+            const models = { ...context, base: pausable(resources.timed(context.base), signal), experts: context.experts.map((e) => pausable(resources.timed(e), signal)) };
+            const report = await clocked(signal, gpu, async (clock) => {
+              const { context: ahead, ring } = readMergeAhead(models, { sliceElements: memory.sliceElements, buffers: env.readAhead, signal });
+              try {
+                const done = await exportFiles({ gpu, adapter, context: ahead, ahead: ring, shape, measured, output: pausableOutput(output, signal), signal, jobId, onProgress, sliceElements: memory.sliceElements, flushBytes: env.flushBytes });
+                return { ...done, phases: clock.report(), reads: { ...ring.counts } };
+              } finally {
+                void ring.end();
+              }
+            });
             resources.wrote(report.stages ?? []);
             if (output.stagedFile) {
               const id = crypto.randomUUID();
@@ -198,7 +239,11 @@ export function createEngine(env: EngineEnv): EngineApi {
           }
         };
         const gpu = env.gpu ? await device.open().catch((error: unknown) => (context.method.needs.fisher ? Promise.reject(error as Error) : undefined)) : undefined;
-        return gpu ? device.run("Merging", signal, once) : once(undefined);
+        const plan = async (facts: GpuInfo, gpuBytes = Infinity): Promise<Plan> => {
+          resources.shrink(gpuBytes);
+          return resources.plan(context, facts, "none");
+        };
+        return gpu ? device.run("Merging", signal, (held) => withLessMemory(held, (gpuBytes) => plan(held.facts, gpuBytes), (planned) => once(held, planned))) : once(undefined, await plan(noAdapter("")));
       }),
 
     unfinishedExports: async () => (await env.unfinished?.list()) ?? [],

@@ -3,7 +3,7 @@ import { tuneKey, tuneKeyText, type TuneResult } from "../gpu/autotune";
 import type { AdapterFacts } from "../gpu/info";
 import type { Gpu } from "../gpu/gpu";
 import { isOutOfMemory } from "../gpu/memory";
-import { FORMED_KERNELS, FORMS, formOf, useForms, type FormChoices, type Form, type ShapeClass } from "../kernels/nn/forms";
+import { defaultForm, FORMED_KERNELS, FORMS, formOf, useForms, type FormChoices, type Form, type FormedKernel, type ShapeClass } from "../kernels/nn/forms";
 import { formChoices, tuneKernels } from "../kernels/nn/tuning";
 
 /** Where results are kept: a key-value database of the tab, or a file of the terminal. */
@@ -70,9 +70,11 @@ export class KernelChoices {
     }
   }
 
-  /** What is known of an adapter without asking it for anything. */
-  async peek(facts: AdapterFacts): Promise<TuneResult | undefined> {
-    return facts.state === "hardware" ? this.find(facts) : undefined;
+  /** What would run on an adapter, as far as is known without asking it for work. */
+  async inUse(facts: AdapterFacts): Promise<Pick<KernelChoice, "forms" | "source">> {
+    const stored = facts.state === "hardware" ? await this.find(facts) : undefined;
+    const source = stored ? "stored" : facts.state === "software" ? "software" : "default";
+    return { forms: formsFor((kernel, shape) => (stored && formChoices(stored)[kernel]?.[shape]) ?? defaultForm(facts.state === "software")), source };
   }
 
   private key(facts: AdapterFacts) {
@@ -89,9 +91,11 @@ export class KernelChoices {
   }
 }
 
+const formsFor = (form: (kernel: FormedKernel, shape: ShapeClass) => Form): KernelRecord["forms"] =>
+  Object.fromEntries(FORMED_KERNELS.map((kernel) => [kernel, Object.fromEntries(CLASSES.map((shape) => [shape, form(kernel, shape)]))]));
+
 /** The form of every kernel and class on a device, as a record. */
-export const formsInUse = (gpu: Gpu): KernelRecord["forms"] =>
-  Object.fromEntries(FORMED_KERNELS.map((kernel) => [kernel, Object.fromEntries(CLASSES.map((shape) => [shape, formOf(gpu, kernel, ROWS[shape])]))]));
+export const formsInUse = (gpu: Gpu): KernelRecord["forms"] => formsFor((kernel, shape) => formOf(gpu, kernel, ROWS[shape]));
 
 function follow(gpu: Gpu, record: KernelRecord): Omit<KernelChoice, "adapter"> {
   const choices: FormChoices = {};

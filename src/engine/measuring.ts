@@ -2,6 +2,7 @@ import { StudioError, throwIfCancelled, toStudioError } from "../core/errors";
 import { jobClock, pausable } from "../core/pause";
 import { ProgressMeter, type OnProgress } from "../core/progress";
 import { Scratch } from "../core/scratch";
+import { addClock } from "../core/stages";
 import type { Checkpoint } from "../core/tensors";
 import type { TensorStats } from "../fisher/types";
 import { MAX_BINDING_BYTES, type Gpu } from "../gpu/gpu";
@@ -13,8 +14,12 @@ import { passStretches } from "./estimate";
 import type { Device } from "./device";
 import { canGoOn } from "./exporting";
 import { fisherWriter, type RandomFile } from "./fisherFile";
+import type { KernelChoice, KernelChoices } from "./kernelChoice";
+import { withLessMemory } from "./lessMemory";
 import { passRounds, passWork, requireGradients, runFisherPass } from "./passes";
 import type { PassStore, StoredPass } from "./passStore";
+import type { Plan } from "./planner";
+import { readPassAhead } from "./reading";
 import type { Resources } from "./resources";
 
 /** What a pass needs of the engine. */
@@ -22,6 +27,7 @@ export interface PassHost {
   device: Device;
   passes: PassStore;
   resources: Resources;
+  kernels: KernelChoices;
   facts(): Promise<GpuInfo>;
   /** A file for the element-wise Fisher, where there is a place for one. */
   fisherFile?: ((key: string, size: number) => Promise<RandomFile>) | undefined;
@@ -48,6 +54,7 @@ export async function measurePass(host: PassHost, context: RecipeContext, { key,
   if (fisher) requireGradients(context);
   const clock = jobClock(signal);
   const started = clock();
+  const stages = addClock(signal);
   const meter = passMeter(context, jobId, signal, onProgress);
   const count = (bytes: number): void => {
     meter.bytesDone += bytes;
@@ -68,34 +75,58 @@ export async function measurePass(host: PassHost, context: RecipeContext, { key,
 
   /** One try on one device; `losses` are those before it. */
   const attempt = async (gpu: Gpu | undefined, losses: number): Promise<MeasureReport> => {
+    if (gpu) gpu.clock = stages;
     meter.note = losses > 0 ? "The GPU went away and was opened again." : undefined;
+    const shortages: string[] = [];
     try {
-      const { memory, notes, steps } = await resources.plan(context, gpu?.facts ?? (await host.facts()), fisher ? "fisher" : "changes");
-      throwIfCancelled(signal);
-      if (gpu && losses === 0) meter.expect(passStretches(steps, passRounds(context), { software: gpu.software, rates: resources.seen, compiled: gpu.compiled }));
-      await passes.begin(key);
-      if (kept && losses === 0) await passes.dropJournal(key);
-      const { name = "CPU", architecture = "", description = "" } = gpu?.facts ?? {};
-      const identity = JSON.stringify(fisher ? [name, architecture, description, memory.panelBytes] : ["changes"]);
-      for (let again = false; ; again = true) {
-        stats.length = 0;
-        const journal = await passes.journal(key, { identity, durability: fisher ? "strict" : "relaxed", bytes: () => meter.bytesDone });
-        const run = { masks: passes.masks(key), signal, meter, memory, journal, onTensor, ...(kept ? { onFisher: kept.onFisher } : {}) };
-        try {
-          const nothing = { losses: [], tokens: 0, warnings: [] as string[] };
-          const { losses: loss, tokens, warnings } = gpu ? await resources.onGpu(gpu, clock, () => runFisherPass(gpu, measured, run)) : (await runChangePass(measured, run), nothing);
-          if (memory.panelBytes < MAX_BINDING_BYTES) warnings.push(...notes);
-          if (losses > 0) warnings.push(`The GPU went away ${losses === 1 ? "once" : `${losses} times`} during this pass, which then went on where it was, with less work at a time.`);
-          if (journal.full) warnings.push("There was no room to write down how far the pass had come, so it could not have been continued.");
-          return { key, losses: loss, tokens, elapsedMs: clock() - started, timings: {}, adapter: name, warnings };
-        } catch (error) {
-          if (again || toStudioError(error).details.journalDamaged !== true) throw error;
-          await passes.dropJournal(key);
-        }
-      }
+      const kernels = gpu && (await host.kernels.use(gpu, context.recipe.kernels));
+      const facts = gpu?.facts ?? (await host.facts());
+      const plan = async (gpuBytes = Infinity): Promise<Plan> => {
+        resources.shrink(gpuBytes);
+        return resources.plan(context, facts, fisher ? "fisher" : "changes");
+      };
+      const run = (planned: Plan): Promise<MeasureReport> => walk(gpu, losses, planned, kernels, shortages);
+      return gpu ? await withLessMemory(gpu, plan, run, (sentence) => void shortages.push((meter.note = sentence))) : await run(await plan());
     } finally {
+      if (gpu) gpu.clock = undefined;
       gpu?.trim();
       Scratch.clear();
+    }
+  };
+
+  /** One try with one plan. */
+  const walk = async (gpu: Gpu | undefined, losses: number, plan: Plan, kernels: KernelChoice | undefined, shortages: readonly string[]): Promise<MeasureReport> => {
+    const { memory, notes, steps, budgets } = plan;
+    const first = losses === 0 && shortages.length === 0;
+    throwIfCancelled(signal);
+    if (gpu && first) meter.expect(passStretches(steps, passRounds(context), { software: gpu.software, rates: resources.seen, compiled: gpu.compiled }));
+    await passes.begin(key);
+    if (kept && first) await passes.dropJournal(key);
+    const { name = "CPU", architecture = "", description = "" } = gpu?.facts ?? {};
+    const identity = JSON.stringify(fisher ? [name, architecture, description, memory.panelBytes, kernels?.forms] : ["changes"]);
+    for (let again = false; ; again = true) {
+      stats.length = 0;
+      const journal = await passes.journal(key, { identity, durability: fisher ? "strict" : "relaxed", bytes: () => meter.bytesDone });
+      const reading = gpu && readPassAhead(measured, plan, signal);
+      const run = { masks: passes.masks(key), signal, meter, memory, journal, onTensor, ...(kept ? { onFisher: kept.onFisher } : {}) };
+      try {
+        const nothing = { losses: [], pinnedBlocks: 0, tokens: 0, warnings: [] as string[] };
+        if (gpu) gpu.peakBytes = gpu.allocatedBytes;
+        const { losses: loss, pinnedBlocks, tokens, warnings } = gpu ? await resources.onGpu(gpu, clock, () => runFisherPass(gpu, reading!.context, run)) : (await runChangePass(measured, run), nothing);
+        if (memory.panelBytes < MAX_BINDING_BYTES) warnings.push(...notes);
+        if (losses > 0) warnings.push(`The GPU went away ${losses === 1 ? "once" : `${losses} times`} during this pass, which then went on where it was, with less work at a time.`);
+        if (journal.full) warnings.push("There was no room to write down how far the pass had come, so it could not have been continued.");
+        warnings.push(...shortages, ...(kernels?.note ? [kernels.note] : []));
+        return {
+          key, losses: loss, tokens, elapsedMs: clock() - started, timings: {}, phases: stages.report(), ...(reading ? { reads: { ...reading.ring.counts } } : {}), adapter: name, warnings,
+          ...(gpu && kernels ? { kernels: { adapter: kernels.adapter, forms: kernels.forms, panelBytes: memory.panelBytes, source: kernels.source }, gpuMemory: { budgetBytes: budgets.gpuBytes, peakBytes: gpu.peakBytes, pinnedBlocks } } : {}),
+        };
+      } catch (error) {
+        if (again || toStudioError(error).details.journalDamaged !== true) throw error;
+        await passes.dropJournal(key);
+      } finally {
+        void reading?.ring.end();
+      }
     }
   };
 

@@ -2,6 +2,7 @@ import { bytesPerElement, type Checkpoint, type FloatDtype } from "../core/tenso
 import { fisherPass, type PassMemory } from "../fisher/measure";
 import { parseModelConfig } from "../model/config";
 import type { AdapterFacts } from "../gpu/info";
+import type { PlannedRead } from "../store/readAhead";
 import type { RecipeContext } from "./context";
 import { paperCheckpoint, PaperGpu } from "./paperGpu";
 import { passOptions, sequencesOf } from "./passes";
@@ -22,6 +23,24 @@ export interface PaperPass {
   backward: PassPart;
   /** Rows of all sequences, those of token-level squares included. */
   rows: number;
+  /** The pass of one model after the other, in the order in which it is told. */
+  steps: PassStep[];
+  /** Every read in its order, of the first fine-tuned model where each has a pass of its own: of the base 0, of expert k as k + 1. */
+  reads: PlannedRead[];
+  /** Blocks that stay on the GPU between the walks, and are read once. */
+  pinnedBlocks: number;
+}
+
+/** What lies between two calls that tell of a finished block, or behind the last of them. */
+export interface PassStep {
+  kind: "forward" | "backward" | "end";
+  /** With other work before the block: embedding rows, loss and head. */
+  mixed: boolean;
+  flops: number;
+  dispatches: number;
+  readBytes: number;
+  /** Kernels that it is the first to use. */
+  compiled: number;
 }
 
 const empty = (): PassPart => ({ gpuBytes: 0, liveBytes: 0, readBytes: 0, dispatches: 0, flops: 0, largestRead: 0 });
@@ -39,6 +58,7 @@ export async function paperPass(context: RecipeContext, facts: AdapterFacts, bud
   const config = parseModelConfig((atTuned ? context.experts[0]! : context.base).config);
   const sequences = await sequencesOf(context);
   const parts = { forward: empty(), backward: empty() };
+  const reads: PlannedRead[] = [];
   let read = 0;
   const record = (part: PassPart): void => {
     part.gpuBytes = Math.max(part.gpuBytes, gpu.peakBytes);
@@ -49,22 +69,43 @@ export async function paperPass(context: RecipeContext, facts: AdapterFacts, bud
     part.flops += gpu.flops;
     read = 0;
     gpu.mark();
+    seen = { flops: 0, dispatches: 0, readBytes: 0 };
   };
-  const paper = (checkpoint: Checkpoint): Checkpoint => paperCheckpoint(checkpoint, (bytes) => (read += bytes));
+  const steps: PassStep[] = [];
+  let seen = { flops: 0, dispatches: 0, readBytes: 0 };
+  let compiled = 0;
+  const step = (kind: PassStep["kind"], mixed: boolean): void => {
+    const now = { flops: gpu.flops, dispatches: gpu.dispatches, readBytes: read };
+    steps.push({ kind, mixed, flops: now.flops - seen.flops, dispatches: now.dispatches - seen.dispatches, readBytes: now.readBytes - seen.readBytes, compiled: gpu.compiled - compiled });
+    seen = now;
+    compiled = gpu.compiled;
+  };
+  const paper = (checkpoint: Checkpoint, source: number): Checkpoint =>
+    paperCheckpoint(checkpoint, (length, name, offset) => {
+      read += length;
+      reads.push({ source, name, offset, length });
+    });
   // With the Fisher taken at the fine-tuned models, each has a pass of its own, and all are alike.
-  const experts = (atTuned ? context.experts.slice(0, 1) : context.experts).map(paper);
+  const experts = (atTuned ? context.experts.slice(0, 1) : context.experts).map((expert, k) => paper(expert, k + 1));
   const sparse = (role: { isEmbedding: boolean }): boolean => role.isEmbedding && !config.tied;
   const outputs = context.outputs.filter((o) => !sparse(o.role)).map((o) => (atTuned ? { ...o, tunedNames: o.tunedNames.slice(0, 1) } : o));
   let rows = 0;
-  await fisherPass(gpu, {
+  const { pinnedBlocks } = await fisherPass(gpu, {
     ...options, outputs, trimEmbed: false, probes: "none", labels: "self",
-    base: paper(context.base), experts, config, sequences, memory,
+    base: paper(context.base, 0), experts, config, sequences, memory,
     masks: { put: async () => undefined, get: async () => undefined },
     signal: new AbortController().signal,
     onTensor: () => undefined,
-    onForwardBlock: (layer) => void (layer === config.layers - 1 && record(parts.forward)),
-    onBackwardBlock: (layer) => void (layer === 0 && record(parts.backward)),
+    onForwardBlock: (layer) => {
+      step("forward", layer === 0);
+      if (layer === config.layers - 1) record(parts.forward);
+    },
+    onBackwardBlock: (layer) => {
+      step("backward", layer === config.layers - 1);
+      if (layer === 0) record(parts.backward);
+    },
   });
+  step("end", true);
   record(parts.backward);
   for (const sequence of sequences) rows += options.square === "token" ? ((sequence.length - 1) * (sequence.length + 2)) / 2 : sequence.length;
 
@@ -93,5 +134,6 @@ export async function paperPass(context: RecipeContext, facts: AdapterFacts, bud
   }
   if (atTuned)
     for (const part of [parts.forward, parts.backward]) for (const key of ["readBytes", "dispatches", "flops"] as const) part[key] *= context.experts.length;
-  return { ...parts, rows };
+  const models = atTuned ? context.experts.length : 1;
+  return { ...parts, rows, pinnedBlocks, reads, steps: Array.from({ length: models }, (_, k) => (k === 0 ? steps : steps.map((s) => ({ ...s, compiled: 0 })))).flat() };
 }

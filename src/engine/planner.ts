@@ -8,12 +8,14 @@ import { applyOpGpu } from "../merge/gpu";
 import { readsOf, type OpSlice } from "../merge/ops";
 import { parseModelConfig } from "../model/config";
 import type { PassOutput } from "../fisher/measure";
+import type { PlannedRead } from "../store/readAhead";
 import type { Budgets, Forecast, PhaseForecast, Rates } from "./api";
 import type { RecipeContext } from "./context";
 import { PaperGpu } from "./paperGpu";
-import { changePassBytes } from "./passes";
-import { changesHostBytes, mergeHostBytes, passHostBytes, OVERHEAD_BYTES, verifyHostBytes } from "./planHost";
-import { paperPass, type PaperPass } from "./planPass";
+import { changePassBytes } from "./changePass";
+import { plannedOperation } from "./operation";
+import { changesHostBytes, mergeHostBytes, passHostBytes, passRing, OVERHEAD_BYTES, verifyHostBytes } from "./planHost";
+import { paperPass, type PaperPass, type PassStep } from "./planPass";
 
 /** Half of 4 GiB, because a browser does not say how much there is; and half a gigabyte of the tab's own memory. */
 export const DEFAULT_BUDGETS: Budgets = { gpuBytes: 2 * 1024 ** 3, hostBytes: 512 * 1024 ** 2 };
@@ -33,6 +35,13 @@ export interface PlanJob {
   pass: "fisher" | "changes" | "none";
   /** Fixed by the caller; chosen from the budgets when absent. */
   sliceElements?: number | undefined;
+  readAhead?: number | undefined;
+}
+
+/** A forecast, and of its Fisher pass the steps, for who shows how far it is, and the reads, for who makes them ahead. */
+export interface Plan extends Forecast {
+  steps: PassStep[];
+  reads: PlannedRead[];
 }
 
 type Numbers = Omit<PhaseForecast, "id" | "label" | "seconds">;
@@ -44,7 +53,7 @@ const nothing: Numbers = { gpuBytes: 0, hostBytes: 0, readBytes: 0, writeBytes: 
  * memory follows planHost. Chooses the largest slices, then panels, that stay within the budgets; of these only smaller
  * panels can change a last bit, so they come last.
  */
-export async function planMerge(job: PlanJob): Promise<Forecast> {
+export async function planMerge(job: PlanJob): Promise<Plan> {
   const { context, budgets } = job;
   const notes: string[] = [];
   const merge = await chooseSlices(job);
@@ -69,8 +78,8 @@ export async function planMerge(job: PlanJob): Promise<Forecast> {
   });
   add("merge", "Merge and write", merge.numbers);
   add("verify", "Read back and verify", {
-    readBytes: 2 * context.plan.tensorBytes,
-    hostBytes: verifyHostBytes(Math.min(merge.sliceElements, largest(context).elements), context.plan.tensors[0]?.dtype ?? "F32", merge.masks),
+    readBytes: context.plan.tensorBytes,
+    hostBytes: verifyHostBytes(Math.min(merge.sliceElements, largest(context).elements), 1 + context.experts.length, merge.masks),
   });
 
   const most = (key: "gpuBytes" | "hostBytes"): number => Math.max(...phases.map((p) => p[key]));
@@ -78,19 +87,24 @@ export async function planMerge(job: PlanJob): Promise<Forecast> {
   const gpuBytes = most("gpuBytes");
   const hostBytes = most("hostBytes");
   for (const [what, peak, budget] of [["GPU", gpuBytes, budgets.gpuBytes], ["host", hostBytes, budgets.hostBytes]] as const)
-    if (peak > budget) notes.push(`${formatBytes(peak)} of ${what} memory are needed at one time, the budget is ${formatBytes(budget)}. Raise the budget${what === "GPU" && pass ? ", or take fewer or shorter random inputs" : ""}.`);
+    if (peak > budget) notes.push(`${formatBytes(peak)} of ${what} memory are needed at one time, the budget is ${formatBytes(budget)}. Raise the budget${what === "GPU" && pass ? lessGpu(context) : ""}.`);
   if (pass && pass.panelBytes < MAX_BINDING_BYTES) notes.push(`To stay within the GPU budget, matrices are cut into panels of ${formatBytes(pass.panelBytes)}. Sums over panels are rounded in another order, so last bits may differ from a run with a larger budget.`);
+  if (pass && pass.paper.pinnedBlocks > 0) notes.push(`${pass.paper.pinnedBlocks} of ${pass.layers} blocks stay on the GPU after the forward walk, so the backward walk need not read them again.`);
   if (pass?.inputsOnHost) notes.push("The inputs of the blocks wait in host memory for the backward pass.");
   if (job.facts.state === "software" && gpuBytes > 0) notes.push("On a software adapter the GPU's buffers lie in host memory too: the process grows by both numbers.");
   const known = phases.every((p) => p.seconds !== undefined);
   return {
-    phases, budgets, gpuBytes, hostBytes, notes,
+    phases, budgets, gpuBytes, hostBytes, notes, steps: pass?.paper.steps ?? [], reads: pass?.paper.reads ?? [],
     readBytes: sum("readBytes"), writeBytes: sum("writeBytes"), dispatches: sum("dispatches"), flops: sum("flops"),
     seconds: known ? [phases.reduce((t, p) => t + p.seconds![0], 0), phases.reduce((t, p) => t + p.seconds![1], 0)] : undefined,
     fits: gpuBytes <= budgets.gpuBytes && hostBytes <= budgets.hostBytes,
-    memory: { panelBytes: pass?.panelBytes ?? MAX_BINDING_BYTES, inputsOnHost: pass?.inputsOnHost ?? false, sliceElements: merge.sliceElements },
+    memory: { panelBytes: pass?.panelBytes ?? MAX_BINDING_BYTES, inputsOnHost: pass?.inputsOnHost ?? false, pinnedBlocks: pass?.paper.pinnedBlocks ?? 0, sliceElements: merge.sliceElements, readAhead: pass?.readAhead ?? 0 },
   };
 }
+
+/** What else helps when a pass does not fit the GPU. */
+const lessGpu = ({ params }: RecipeContext): string =>
+  params.trimScope === "block" ? ", or set trimScope to tensor: with block, the scores of all matrices of a block wait on the GPU for their common threshold" : ", or take fewer or shorter random inputs";
 
 const part = ({ gpuBytes, readBytes, dispatches, flops }: PaperPass["forward"]): Partial<Numbers> => ({ gpuBytes, readBytes, dispatches, flops });
 
@@ -123,28 +137,29 @@ function maskBytes(context: RecipeContext, want: (o: PassOutput) => boolean): { 
 }
 
 /** The panels, and where block inputs wait, for a pass within the budgets: the first of a list that gives least away first. */
-async function choosePass({ context, facts, budgets }: PlanJob, sliceElements: number) {
+async function choosePass({ context, facts, budgets, readAhead }: PlanJob, sliceElements: number) {
   const config = parseModelConfig((context.params.fisherAt === "finetuned" ? context.experts[0]! : context.base).config);
-  const tries = [{ panelBytes: MAX_BINDING_BYTES, inputsOnHost: false }];
-  for (let panelBytes = MAX_BINDING_BYTES; panelBytes >= MIN_PANEL; panelBytes /= 2) tries.push({ panelBytes, inputsOnHost: true });
+  const most = Math.min(context.recipe.kernels?.panelBytes ?? MAX_BINDING_BYTES, MAX_BINDING_BYTES);
+  const tries = [{ panelBytes: most, inputsOnHost: false }, { panelBytes: most, inputsOnHost: true }];
+  // A recipe that says how its run was made is not run otherwise.
+  if (!context.recipe.kernels) for (let panelBytes = most / 2; panelBytes >= MIN_PANEL; panelBytes /= 2) tries.push({ panelBytes, inputsOnHost: true });
   const matrix = Math.max(0, ...context.outputs.filter((o) => o.role.inBlock2d).map((o) => o.elements));
   let best;
   for (const memory of tries) {
     const paper = await paperPass(context, facts, budgets.gpuBytes, { ...memory, sliceElements });
     const rowBytes = 4 * paper.rows * config.hidden;
-    const hostBytes = Math.max(
-      passHostBytes({
-        largestRead: Math.max(paper.forward.largestRead, paper.backward.largestRead),
-        keysOnCpu: facts.state === "software" && trims(context) ? Math.min(4 * matrix, 64 * 1024 ** 2) : 0,
-        largestMask: trims(context) ? maskBytes(context, () => true).largest : 0,
-        inputs: memory.inputsOnHost ? config.layers * rowBytes : 0,
-        embedded: 2 * rowBytes,
-      }),
-      changesHostBytes(largest(context).elements, ...dtypesOf(context, largest(context)), sliceElements),
-    );
+    const held = {
+      largestRead: Math.max(paper.forward.largestRead, paper.backward.largestRead),
+      keysOnCpu: facts.state === "software" && trims(context) ? Math.min(4 * matrix, 64 * 1024 ** 2) : 0,
+      largestMask: trims(context) ? maskBytes(context, () => true).largest : 0,
+      inputs: memory.inputsOnHost ? config.layers * rowBytes : 0,
+      embedded: 2 * rowBytes,
+    };
+    const ring = readAhead ?? passRing(budgets.hostBytes - passHostBytes({ ...held, ring: 0 }));
+    const hostBytes = Math.max(passHostBytes({ ...held, ring }), changesHostBytes(largest(context).elements, ...dtypesOf(context, largest(context)), sliceElements));
     const live = Math.max(paper.forward.gpuBytes, paper.backward.gpuBytes);
-    best = !best || live < Math.max(best.paper.forward.gpuBytes, best.paper.backward.gpuBytes) ? { ...memory, paper, hostBytes } : best;
-    if (live <= budgets.gpuBytes && hostBytes <= budgets.hostBytes) return { ...memory, paper, hostBytes };
+    best = !best || live < Math.max(best.paper.forward.gpuBytes, best.paper.backward.gpuBytes) ? { ...memory, paper, hostBytes, layers: config.layers, readAhead: ring } : best;
+    if (live <= budgets.gpuBytes && hostBytes <= budgets.hostBytes) return { ...memory, paper, hostBytes, layers: config.layers, readAhead: ring };
   }
   return best!;
 }
@@ -160,7 +175,7 @@ async function chooseSlices(job: PlanJob): Promise<{ sliceElements: number; numb
 }
 
 async function mergeNumbers({ context, facts, budgets, pass }: PlanJob, sliceElements: number): Promise<{ numbers: Numbers; masks: number }> {
-  const { plan, outputs, base, experts, method, params, weights } = context;
+  const { plan, outputs, base, experts, method, params } = context;
   const byName = new Map(outputs.map((o) => [o.name, o]));
   const numbers = { ...nothing, writeBytes: plan.shards.reduce((sum, s) => sum + s.bytes, 0) };
   const withMasks = pass === "fisher" && trims(context);
@@ -172,7 +187,7 @@ async function mergeNumbers({ context, facts, budgets, pass }: PlanJob, sliceEle
       numbers.readBytes += sizeOf(from, tensor.from === "base" ? tensor.baseName : tensor.tunedNames[0]!);
       continue;
     }
-    const op = method.planTensor({ params, weights, alphas: experts.map(() => 0.5), masks: experts.map(() => undefined), tensor: { ...output.role, name: output.name, elements: output.elements }, majority: 0 });
+    const op = plannedOperation(context, output);
     const reads = readsOf(op, experts.length);
     const bytes = (reads.base ? sizeOf(base, output.baseName) : 0) + experts.reduce((sum, e, k) => sum + (reads.experts[k] ? sizeOf(e, output.tunedNames[k]!) : 0), 0);
     numbers.readBytes += bytes * (method.needsMajority?.(params, experts.length) ? 2 : 1);
@@ -189,7 +204,7 @@ async function mergeNumbers({ context, facts, budgets, pass }: PlanJob, sliceEle
   const output = largest(context);
   const elements = Math.min(sliceElements, output.elements);
   const bits = trimPlan(context, output) || withMasks ? new Uint32Array(maskWords(elements)) : undefined;
-  const op = method.planTensor({ params, weights, alphas: experts.map(() => 0.5), masks: experts.map(() => bits), tensor: { ...output.role, name: output.name, elements: output.elements }, majority: 0 });
+  const op = plannedOperation(context, output, bits);
   const side = (checkpoint: Checkpoint, name: string): { bytes: Uint8Array; dtype: FloatDtype } => {
     const dtype = checkpoint.tensors.get(name)!.dtype as FloatDtype;
     return { dtype, bytes: new Uint8Array(elements * bytesPerElement(dtype)) };

@@ -29,13 +29,15 @@ class Speed {
 /** The budgets in force, the speeds seen so far, and forecasts made of both. */
 export class Resources {
   private current: Budgets;
+  /** What the device was seen to hold when it refused more; plans stay within it until the person sets a budget. */
+  private room = Infinity;
   private readonly reads = new Speed();
   private readonly writes = new Speed();
   private readonly work = new Speed();
 
   constructor(
     budgets: Partial<Budgets> | undefined,
-    private readonly fixed: Pick<PlanJob, "ingest" | "sliceElements">,
+    private readonly fixed: Pick<PlanJob, "ingest" | "sliceElements" | "readAhead">,
   ) {
     this.current = this.with(budgets, DEFAULT_BUDGETS);
   }
@@ -46,6 +48,7 @@ export class Resources {
 
   /** Throws "bad-request" for a budget that nothing fits in. */
   set(change: Partial<Budgets> | undefined): Budgets {
+    if (change?.gpuBytes !== undefined) this.room = Infinity;
     return (this.current = this.with(change));
   }
 
@@ -59,7 +62,18 @@ export class Resources {
   /** `rates` given replace those seen. */
   plan(context: RecipeContext, facts: AdapterFacts, pass: PlanJob["pass"], change?: Partial<Budgets>, rates: Rates = {}): Promise<Plan> {
     const known = Object.fromEntries(Object.entries(rates).filter(([, value]) => value !== undefined));
-    return planMerge({ ...this.fixed, context, facts, pass, budgets: this.with(change), rates: { ...this.seen, ...known } });
+    const budgets = this.with(change);
+    return planMerge({ ...this.fixed, context, facts, pass, budgets: { ...budgets, gpuBytes: Math.min(budgets.gpuBytes, this.room) }, rates: { ...this.seen, ...known } });
+  }
+
+  /** The device refused more than this. */
+  shrink(gpuBytes: number): void {
+    this.room = Math.min(this.room, gpuBytes);
+  }
+
+  /** What the GPU may hold: the budget, or less where the device has less. */
+  get gpuBytes(): number {
+    return Math.min(this.current.gpuBytes, this.room);
   }
 
   /** Speeds measured so far. */
@@ -90,7 +104,7 @@ export class Resources {
 
   /** Runs GPU work under the GPU budget, and learns how fast the whole of it went by the job's clock. */
   async onGpu<T>(gpu: Gpu, now: () => number, run: () => Promise<T>): Promise<T> {
-    gpu.budgetBytes = this.current.gpuBytes;
+    gpu.budgetBytes = this.gpuBytes;
     const before = gpu.flops;
     const started = now();
     const result = await run();

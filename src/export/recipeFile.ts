@@ -146,6 +146,9 @@ function ordered(recipe: Recipe, whole: boolean): Record<string, unknown> {
 const sorted = <T>(record: Record<string, T>): [string, T][] => Object.entries(record).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
 const orderedKernels = ({ adapter, forms, panelBytes }: KernelRecord): KernelRecord => ({ adapter, forms: Object.fromEntries(sorted(forms).map(([kernel, classes]) => [kernel, Object.fromEntries(sorted(classes))])), panelBytes });
 
+/** A record of kernels as one text, the same for equal records; without the adapter, which follows by itself. */
+export const kernelsText = ({ forms, panelBytes }: KernelRecord): string => JSON.stringify(orderedKernels({ adapter: "", forms, panelBytes }));
+
 /** recipe.json: two spaces, one key order, so that equal recipes are equal files; sequences of token ids stay on a line each. */
 export function serialiseRecipe(recipe: Recipe): string {
   const { tokens, ...rest } = ordered(recipe, true);

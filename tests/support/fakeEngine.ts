@@ -131,6 +131,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     },
     shape: async (recipe) => (note("shape"), await turn(), fakeShape(recipe, measuredKeys.has(passKey(recipe.params, recipe.method)) ? 28 : 0)),
     plan: async (recipe, change) => (note("plan"), fakeForecast(recipe, { ...budgets, ...change })),
+    kernels: async () => ({ source: "software" as const, forms: Object.fromEntries(["gemm_nt", "gemm_nn", "fisher_tn"].map((kernel) => [kernel, { "few rows": "register", "many rows": "register" }])) }),
     budgets: async (change) => (note("budgets"), (budgets = { ...budgets, ...change })),
     planExport: async (recipe) => (note("planExport"), fakePlan(recipe)),
     exportModel: async (jobId, recipe, target, onProgress) => {

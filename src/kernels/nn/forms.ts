@@ -52,8 +52,11 @@ export const everywhere = (form: Form): FormChoices =>
 
 /** The form of a call; forms differ in rounding only where the order of their sums does. */
 export function formOf(gpu: Gpu, kernel: FormedKernel, rows: number): Form {
-  return choices.get(gpu)?.[kernel]?.[shapeClass(rows)] ?? (gpu.software ? "register" : HARDWARE_FORMS[0]!);
+  return choices.get(gpu)?.[kernel]?.[shapeClass(rows)] ?? defaultForm(gpu.software);
 }
+
+/** The form where nothing was chosen. */
+export const defaultForm = (software: boolean): Form => (software ? "register" : HARDWARE_FORMS[0]!);
 
 /** Override constants of a tiled form, undefined for the register form. */
 export const tileOf = (form: Form): Tile | undefined => (form === "register" ? undefined : TILES[form]);

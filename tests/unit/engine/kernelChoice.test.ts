@@ -56,11 +56,13 @@ describe("hardware", () => {
     expect((await both.use(await paper())).source, "this session remembers").toBe("stored");
   });
 
-  test("peek tells what is known and measures nothing", async () => {
+  test("what would run is told without measuring", async () => {
     const gpu = await paper();
-    expect(await choices().peek(gpu.facts)).toBeUndefined();
-    await choices().use(gpu);
-    expect((await choices().peek(gpu.facts))?.cases).toHaveLength(6);
+    expect(await choices().inUse(gpu.facts)).toEqual({ source: "default", forms: formsInUse(gpu) });
+    const { forms } = await choices().use(gpu);
+    expect(await choices().inUse(gpu.facts)).toEqual({ source: "stored", forms });
+    const software = await paper("software");
+    expect(await choices().inUse(software.facts)).toEqual({ source: "software", forms: formsInUse(software) });
   });
 });
 

@@ -48,8 +48,12 @@ describe("the published sizes", () => {
     const blocks = 2 * 6.525e9;
     const head = 2 * 152064 * 3584;
     expect(phase(forecast, "forward").readBytes / blocks).toBeCloseTo(1, 2);
-    // Backward: base and tuned blocks once; the head twice (loss, gradient) and its tuned side; both embeddings for their sums.
-    expect(phase(forecast, "backward").readBytes / (2 * blocks + 5 * head)).toBeCloseTo(1, 2);
+    // Backward: base and tuned blocks once; the head twice (loss, gradient) and its tuned side; both embeddings for their
+    // sums. Less what stayed on the GPU.
+    const { pinnedBlocks } = forecast.memory;
+    expect(pinnedBlocks).toBeGreaterThan(0);
+    expect(pinnedBlocks).toBeLessThan(6);
+    expect(phase(forecast, "backward").readBytes / ((2 - pinnedBlocks / 28) * blocks + 5 * head)).toBeCloseTo(1, 2);
     // 512 tokens: forward 2 M W; recompute (which stops before down_proj), dX, dW, and four products with the head.
     expect(phase(forecast, "forward").flops / (2 * 512 * 6.525e9)).toBeCloseTo(1, 1);
     expect(phase(forecast, "backward").flops / (2 * 512 * (3 * 6.525e9 - 28 * 18944 * 3584 + 4 * 152064 * 3584))).toBeCloseTo(1, 1);
@@ -64,7 +68,8 @@ describe("budgets", () => {
     const at = (gpuBytes: number): Promise<Forecast> => plan("1.5b", "fim-ties", { gpuBytes, hostBytes: 2 * GB });
     const [wide, pooled, small] = [await at(8 * GB), await at(700e6), await at(330e6)];
     expect(wide.memory).toMatchObject({ inputsOnHost: false, panelBytes: 2 ** 27 });
-    expect(pooled.memory).toEqual(wide.memory);
+    expect({ ...pooled.memory, pinnedBlocks: 28 }).toEqual(wide.memory);
+    expect(pooled.memory.pinnedBlocks).toBeLessThan(28);
     expect(pooled.gpuBytes).toBeLessThan(wide.gpuBytes);
     expect(pooled.gpuBytes).toBeLessThanOrEqual(700e6);
     expect(small.memory.inputsOnHost).toBe(true);
@@ -72,6 +77,28 @@ describe("budgets", () => {
     expect(small.gpuBytes).toBeLessThan(pooled.gpuBytes);
     expect(small.notes.join(" ")).toContain("last bits may differ");
   }, 60_000);
+
+  test("1.5B on 8 GB: all blocks stay on the GPU, and their second read disappears", async () => {
+    const at = (gpuBytes: number): Promise<Forecast> => plan("1.5b", "fim-ties", { gpuBytes, hostBytes: 2 * GB });
+    const [roomy, tight] = [await at(8 * GB), await at(700e6)];
+    const blocks = 2 * 1.31e9;
+    expect(roomy.memory.pinnedBlocks).toBe(28);
+    expect(roomy.notes.join(" ")).toContain("28 of 28 blocks stay on the GPU");
+    const saved = phase(tight, "backward").readBytes - phase(roomy, "backward").readBytes;
+    // A tied head of 467 MB stays too: three sweeps read it once.
+    expect(saved / ((1 - tight.memory.pinnedBlocks / 28) * blocks + 2 * 2 * 151936 * 1536)).toBeCloseTo(1, 1);
+    expect(roomy.gpuBytes).toBeGreaterThan(tight.gpuBytes);
+    expect(roomy.gpuBytes).toBeLessThanOrEqual(8 * GB);
+    expect({ ...roomy.memory, pinnedBlocks: 0 }).toEqual({ ...tight.memory, pinnedBlocks: 0 });
+  }, 60_000);
+
+  test("7B with a threshold per block: what it needs is told, and what would need less", async () => {
+    const forecast = await plan("7b", "fim-ties", { gpuBytes: 2.5 * GB, hostBytes: 512e6 }, { trimScope: "block" });
+    expect(forecast.fits).toBe(forecast.gpuBytes <= 2.5 * GB && forecast.hostBytes <= 512e6);
+    if (forecast.gpuBytes > 2.5 * GB) expect(forecast.notes.join(" ")).toMatch(/of GPU memory are needed .* or set trimScope to tensor/);
+    const tensor = await plan("7b", "fim-ties", { gpuBytes: 2.5 * GB, hostBytes: 512e6 });
+    expect(tensor.gpuBytes).toBeLessThanOrEqual(forecast.gpuBytes);
+  }, 120_000);
 
   test("what cannot fit says so, with both numbers", async () => {
     const forecast = await plan("1.5b", "fim-ties", { gpuBytes: 50e6, hostBytes: 512e6 });
