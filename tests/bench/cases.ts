@@ -1,7 +1,10 @@
-/** One operation at one size. `w` is [N, K] as a checkpoint stores it. */
+import { BLOCK, blockError, blockFlops, blockInputs, type BlockInputs } from "./block";
+import { noise, toBf16Values } from "./values";
+
+/** One operation at one size. `w` is [N, K] as a checkpoint stores it. "block" is the gradient of a whole block, see block.ts. */
 export interface BenchCase {
   name: string;
-  op: "forward" | "dX" | "dW" | "fisher";
+  op: "forward" | "dX" | "dW" | "fisher" | "block";
   /** Rows of activations; for "fisher" all samples together. */
   M: number;
   K: number;
@@ -13,10 +16,15 @@ export interface Inputs {
   x: Float32Array; // [M, K]
   w: Float32Array; // [N, K], values that bf16 holds exactly
   dy: Float32Array; // [M, N]
+  /** Of a block alone: then x is its input and dy the gradient of its output, both [M, K], and w is empty. */
+  block?: BlockInputs;
 }
 
+/** How far ahead of the best peer we want to be on a software adapter, by operation. */
+export const BARS: Record<BenchCase["op"], number> = { forward: 2.5, dX: 2, dW: 1.5, fisher: 2, block: 2 };
+
 /** Multiply-adds count twice; squaring is left out. */
-export const flops = ({ M, K, N }: BenchCase): number => 2 * M * K * N;
+export const flops = ({ op, M, K, N }: BenchCase): number => (op === "block" ? blockFlops(M) : 2 * M * K * N);
 
 const SHAPES = [[256, 256], [896, 896], [896, 4864]] as const;
 
@@ -25,25 +33,14 @@ export function benchCases(rows: number[]): BenchCase[] {
     rows.flatMap((M) => SHAPES.map(([K, N]): BenchCase => ({ name: `${op} ${K}x${N} M=${M}`, op, M, K, N, samples: 1 }))),
   );
   const fisher = SHAPES.map(([K, N]): BenchCase => ({ name: `fisher ${K}x${N} 2x64`, op: "fisher", M: 128, K, N, samples: 2 }));
-  return [...products, ...fisher];
+  const block: BenchCase = { name: `block gradient d${BLOCK.C} h${BLOCK.H} f${BLOCK.F} L=64`, op: "block", M: 64, K: BLOCK.C, N: BLOCK.F, samples: 1 };
+  return [...products, ...fisher, block];
 }
 
-/** Values in [-1, 1), the same in every run; weights are rounded to bf16 so that every library multiplies the same numbers. */
-export function makeInputs({ M, K, N }: BenchCase): Inputs {
-  const w = noise(N * K, 2);
-  const bits = new Uint32Array(w.buffer);
-  for (let i = 0; i < bits.length; i++) bits[i]! &= 0xffff0000;
-  return { x: noise(M * K, 1), w, dy: noise(M * N, 3) };
-}
-
-function noise(count: number, seed: number): Float32Array {
-  const out = new Float32Array(count);
-  let state = Math.imul(seed, 2654435761) >>> 0;
-  for (let i = 0; i < count; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    out[i] = state / 2 ** 31 - 1;
-  }
-  return out;
+/** The same in every run; weights are rounded to bf16 so that every library multiplies the same numbers. */
+export function makeInputs({ op, M, K, N }: BenchCase): Inputs {
+  if (op === "block") return { x: noise(M * K, 1), w: new Float32Array(0), dy: noise(M * K, 3), block: blockInputs() };
+  return { x: noise(M * K, 1), w: toBf16Values(noise(N * K, 2)), dy: noise(M * N, 3) };
 }
 
 export const outputShape = ({ op, M, K, N }: BenchCase): [number, number] => (op === "forward" ? [M, N] : op === "dX" ? [M, K] : [N, K]);
@@ -66,8 +63,12 @@ function expected({ op, M, K, N, samples }: BenchCase, { x, w, dy }: Inputs, i: 
   return [parts.reduce((total, [g]) => total + g * g, 0), parts.reduce((total, [g, scale]) => total + (Math.abs(g) + scale) * scale, 0)];
 }
 
-/** Largest error over a spread of 400 elements, corners included, as a share of each element's scale. */
+/** Sums in f32 of up to 4,864 terms, as a share of the root of the summed squares; a block is many of them in a row. */
+export const tolerance = ({ op }: BenchCase): number => (op === "block" ? 1e-4 : 1e-5);
+
+/** Largest error over a spread of 400 elements, corners included, as a share of each element's scale; for a block see blockError. */
 export function worstError(one: BenchCase, inputs: Inputs, got: Float32Array): number {
+  if (inputs.block) return blockError(inputs.block, inputs.x, inputs.dy, got);
   const [rows, columns] = outputShape(one);
   if (got.length !== rows * columns) return Infinity;
   let worst = 0;
