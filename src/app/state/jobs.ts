@@ -1,8 +1,10 @@
-import { toStudioError } from "../../core/errors";
+import { StudioError, toStudioError } from "../../core/errors";
 import { without } from "./checkpoints";
 import { recordRun } from "./runs";
 import type { Slice } from "./env";
 import type { JobsSlice } from "./types";
+
+type Asking = FileSystemDirectoryHandle & { requestPermission?(options: { mode: "readwrite" }): Promise<PermissionState> };
 
 export const createJobs: Slice<JobsSlice> = (set, get, env) => ({
   running: {},
@@ -47,8 +49,41 @@ export const createJobs: Slice<JobsSlice> = (set, get, env) => ({
       get().fail(error, `Writing ${target.name}`);
     } finally {
       set((s) => ({ running: without(s.running, jobId) }));
-      await get().refreshModels();
+      await Promise.all([get().refreshModels(), get().refreshUnfinished()]);
     }
+  },
+  unfinished: [],
+  refreshUnfinished: async () => set({ unfinished: await env.engine.unfinishedExports() }),
+  continueExport: async (id) => {
+    const left = get().unfinished.find((u) => u.id === id);
+    if (!left) return;
+    const { target, recipe } = left;
+    const context = `Writing ${target.name}`;
+    try {
+      // First of all, while the click still counts as one.
+      if (target.kind === "folder" && (await (target.handle as Asking).requestPermission?.({ mode: "readwrite" })) === "denied")
+        throw new StudioError("permission", `Writing to ${target.handle.name}: the browser did not allow it. Allow it when it asks, or discard what is written.`, { title: "Access was not given", where: target.handle.name, todo: "Continue again and allow it, or discard what is written." });
+      set((s) => ({ errors: s.errors.filter((e) => e.context !== context) }));
+      if (JSON.stringify(get().recipe) !== JSON.stringify(recipe)) {
+        const before = get().recipe;
+        get().loadRecipe(recipe);
+        if (get().recipe === before) return; // a model of it is not here; the card says which
+      }
+      set({ step: "save", drawer: "none" });
+      await get().exportModel(target);
+    } catch (error) {
+      get().fail(error, context);
+    }
+  },
+  discardExport: async (id) => {
+    const context = `Writing ${get().unfinished.find((u) => u.id === id)?.target.name}`;
+    try {
+      await env.engine.discardUnfinished(id);
+      set((s) => ({ errors: s.errors.filter((e) => e.context !== context) }));
+    } catch (error) {
+      get().fail(error, "Discarding an unfinished export");
+    }
+    await Promise.all([get().refreshModels(), get().refreshUnfinished()]);
   },
   stagedFile: async (path) => {
     const staged = get().exportReport?.staged;

@@ -2,7 +2,7 @@
  * The one store's shape: plain data and actions, a slice per file. Buffers, files and the engine stay outside.
  * `createStudioStore(engine)` is given the engine client, so that a test gives it a fake.
  */
-import type { Budgets, ExportPlan, ExportReport, ExportTarget, Forecast, GpuInfo, IncomingFolder, MeasureReport, MethodInfo, PlainError, Preflight, Shape, StorageInfo, StoredModel } from "../../engine/api";
+import type { Budgets, ExportPlan, ExportReport, ExportTarget, Forecast, GpuInfo, IncomingFolder, MeasureReport, MethodInfo, PlainError, Preflight, Shape, StorageInfo, StoredModel, UnfinishedExport } from "../../engine/api";
 import type { Progress } from "../../core/progress";
 import type { ParamValue, Recipe, Reconciliation, OutputOptions } from "../../core/recipe";
 
@@ -108,6 +108,12 @@ export interface JobsSlice {
   exportReport: ExportReport | undefined;
   planExport(): Promise<void>;
   exportModel(target: ExportTarget): Promise<void>;
+  /** Exports that were cut off, with what they have written. */
+  unfinished: UnfinishedExport[];
+  refreshUnfinished(): Promise<void>;
+  /** Restores the recipe of one and goes on writing; called on a click, since the browser may ask for the folder again. */
+  continueExport(id: string): Promise<void>;
+  discardExport(id: string): Promise<void>;
   /** A file of the last staged export, to be offered as a download; undefined (and a card) when it is gone. */
   stagedFile(path: string): Promise<File | undefined>;
   newMerge(): void;

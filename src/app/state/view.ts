@@ -17,6 +17,7 @@ export const createView: Slice<ViewSlice> = (set, get, env) => ({
       ask("Asking for a GPU", () => env.engine.gpu(), (gpu) => set({ gpu })),
       ask("Listing the methods", () => env.engine.methods(), (methods) => set({ methods })),
       ask("Listing the stored models", () => get().refreshModels(), () => undefined),
+      ask("Looking for unfinished work", () => get().refreshUnfinished(), () => undefined),
     ]);
     const { models, baseId, modelIds } = get();
     // A linked model keeps its role while it waits for the click that opens it again.

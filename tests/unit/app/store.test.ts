@@ -2,6 +2,8 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { createStudioStore, type StudioStore } from "../../../src/app/state/store";
 import { canOpen } from "../../../src/app/state/steps";
 import { StudioError } from "../../../src/core/errors";
+import type { Recipe } from "../../../src/core/recipe";
+import type { UnfinishedExport } from "../../../src/engine/api";
 import { fakeBase, fakeModel, fakeTuned } from "../../support/fakeData";
 import { createFakeEngine, fakeFolder, type FakeEngine, type FakeOptions } from "../../support/fakeEngine";
 
@@ -353,4 +355,49 @@ test("deleting a model in use lets its role go", async () => {
   await store.getState().deleteModel("m2");
   expect(store.getState()).toMatchObject({ modelIds: [], recipe: undefined, preflight: undefined });
   expect(store.getState().models.map((m) => m.id)).toEqual(["m1"]);
+});
+
+describe("an export that was cut off", () => {
+  const left = (recipe: Recipe): UnfinishedExport => ({ id: "u1", recipe, target: { kind: "stage", name: "merged" }, bytesDone: 3e9, bytesTotal: 15e9, startedAt: 0 });
+  const cutOff = async () => {
+    const options = pair();
+    const all = await withPair(options);
+    const recipe = { ...all.store.getState().recipe!, params: { ...all.store.getState().recipe!.params, seed: 77 } };
+    all.engine.options.unfinished = [left(recipe)];
+    await all.store.getState().start();
+    await settle();
+    return { ...all, recipe };
+  };
+
+  test("is listed at the start; continuing restores its recipe and opens Save", async () => {
+    const { engine, store, recipe } = await cutOff();
+    expect(store.getState().unfinished).toMatchObject([{ bytesDone: 3e9 }]);
+    const going = store.getState().continueExport("u1");
+    await settle();
+    expect(store.getState().step).toBe("save");
+    expect(store.getState().recipe?.params.seed).toBe(77);
+    engine.options.unfinished = [];
+    await going;
+    expect(count(engine, "exportModel")).toBe(1);
+    expect(store.getState().exportReport?.name).toBe("merged");
+    expect(store.getState().unfinished).toEqual([]);
+    expect(recipe.params.seed).toBe(77);
+  });
+
+  test("asks for a picked folder first, and says when it may not be written", async () => {
+    const { engine, store } = await cutOff();
+    const handle = { name: "Models", requestPermission: async () => "denied" } as unknown as FileSystemDirectoryHandle;
+    engine.options.unfinished = [{ ...left(store.getState().recipe!), target: { kind: "folder", handle, name: "merged" } }];
+    await store.getState().refreshUnfinished();
+    await store.getState().continueExport("u1");
+    expect(count(engine, "exportModel")).toBe(0);
+    expect(store.getState().errors.at(-1)).toMatchObject({ context: "Writing merged", error: { code: "permission", details: { where: "Models" } } });
+  });
+
+  test("can be discarded", async () => {
+    const { engine, store } = await cutOff();
+    await store.getState().discardExport("u1");
+    expect(count(engine, "discardUnfinished")).toBe(1);
+    expect(store.getState().unfinished).toEqual([]);
+  });
 });

@@ -1,10 +1,16 @@
 import { useFolders } from "../shell/Folders";
+import { UnfinishedExports } from "../shell/UnfinishedExports";
 import { useShallow, useStudio } from "../../state/useStudio";
 import { plural } from "../../ui/format";
 import { Banner } from "../../ui/marks";
 
-/** A copy that a closed tab left behind, or that was cancelled before it had a panel of its own: drop the folder again to continue, or discard it. */
+/** What an earlier visit left unfinished: copies, and models that were being written. */
 export function UnfinishedBanners() {
+  return <><UnfinishedCopies /><UnfinishedExports /></>;
+}
+
+/** A copy that a closed tab left behind, or that was cancelled before it had a panel of its own: drop the folder again to continue, or discard it. */
+function UnfinishedCopies() {
   const { choose } = useFolders();
   const deleteModel = useStudio((s) => s.deleteModel);
   const unfinished = useStudio(useShallow((s) => s.models.filter((m) => m.state === "ingesting" && !s.queue.some((item) => item.modelId === m.id || (item.name === m.name && item.state !== "cancelled")))));

@@ -9,6 +9,7 @@ import { bytes, duration, plural } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { Banner } from "../../ui/marks";
 import { Shell } from "../../ui/Shell";
+import { UnfinishedExports } from "../shell/UnfinishedExports";
 import { ProgressBlock } from "../shape/ProgressBlock";
 import { nameProblem, reportText, verdictOf, type Where } from "./saveModel";
 import { AfterPanel, CardPanel, FilesPanel, HowPanel, RecipePanel, WherePanel } from "./WritePlan";
@@ -101,6 +102,7 @@ export default function SaveStep() {
         )
       }
     >
+      <UnfinishedExports />
       {report && !running && report !== again && <Banner icon="clock" lead="The recipe has changed since the last files were written.">{report.name} still has the files of the earlier recipe.</Banner>}
       {job && <ProgressBlock key={job.jobId} jobId={job.jobId} progress={job} label="Writing and checking" reading="writing" stripUnit="part" />}
       <div className={running ? "stack" : "grid2 c save-grid"}>

@@ -34,6 +34,17 @@ function Remedy({ code, id, context }: { code: string; id: string; context: stri
   const go = useStudio((s) => s.go);
   const step = useStudio((s) => s.step);
   const unread = useStudio((s) => s.queue.findLast((item) => item.state === "failed" && context === `Reading ${item.name}`)?.jobId);
+  const unwritten = useStudio((s) => s.unfinished.find((u) => context === `Writing ${u.target.name}`)?.id);
+  const proceed = useStudio((s) => s.continueExport);
+  const discard = useStudio((s) => s.discardExport);
+  if (unwritten !== undefined)
+    return (
+      <>
+        <button type="button" className="btn s primary" onClick={() => void proceed(unwritten)}>Continue writing</button>
+        {code === "storage-full" && <button type="button" className="btn s" onClick={() => openDrawer("storage")}>Free space…</button>}
+        <button type="button" className="btn s" onClick={() => void discard(unwritten)}>Discard what is written</button>
+      </>
+    );
   if (code === "storage-full") return unread === undefined ? <button type="button" className="btn s primary" onClick={() => openDrawer("storage")}>Free space…</button> : <RoomForCopy jobId={unread} />;
   if (code === "gpu-lost" && context.startsWith("Measuring")) return <button type="button" className="btn s primary" onClick={() => { dismiss(id); void measure(); }}>Measure again</button>;
   if (code === "gpu-unavailable" || code === "gpu-limit") return <button type="button" className="btn s" onClick={() => openDrawer("gpu")}>Show the GPU</button>;
