@@ -14,10 +14,11 @@ import type { RandomFile } from "../engine/fisherFile";
 import { hashWeights } from "../store/hash";
 import { parseArgs, parseSettings } from "./args";
 import { parseBudgets, parseRates } from "./budgets";
+import { endAtInterrupt } from "./interrupt";
 import { diskKeyValue } from "./diskKeyValue";
 import { checkTarget, diskOutput, partialPaths } from "./diskOutput";
 import { readFolder, type DiskFile } from "./nodeFiles";
-import { nodeGpu } from "./nodeGpu";
+import { nodeGpu, nodeTuning } from "./nodeGpu";
 import { buildReport } from "./report";
 import type { Library } from "../store/library";
 import type { ModelFacts } from "../engine/api";
@@ -115,8 +116,11 @@ function progressLines(): OnProgress {
   };
 }
 
+/** Where a Fisher file is while it is written; it cannot be continued. */
+const partialName = (path: string): string => `${path}.partial`;
+
 async function randomFile(path: string, size: number): Promise<RandomFile> {
-  const partial = `${path}.partial`;
+  const partial = partialName(path);
   const handle = await openFile(partial, "w");
   await handle.truncate(size);
   return {
@@ -156,11 +160,11 @@ async function merge(args: string[], cwd: string): Promise<void> {
   const passes = diskKeyValue(partialPaths(out).passes);
   const fisherPath = path("fisher");
   const library = diskLibrary();
-  let stop: (() => void) | undefined;
+  const forgetInterrupt = endAtInterrupt(out, fisherPath ? [partialName(fisherPath)] : []);
   try {
     const gpu = await nodeGpu();
     const engine = createEngine({
-      gpu, library, passes, budgets: parseBudgets(flags), ingest: "in place",
+      gpu, library, passes, tuning: nodeTuning(), budgets: parseBudgets(flags), ingest: "in place",
       openOutput: async (_, job) => {
         const output = await diskOutput(out, job.key);
         const kept = keptBytes(output.journal?.earlier);
@@ -169,9 +173,6 @@ async function merge(args: string[], cwd: string): Promise<void> {
       },
       ...(fisherPath ? { fisherFile: (_: string, size: number) => randomFile(fisherPath, size) } : {}),
     });
-    // Ctrl C ends the job as Cancel does in the tab: what was begun is removed.
-    stop = () => void engine.cancel("merge");
-    process.once("SIGINT", stop);
     const onProgress = flags.quiet ? () => undefined : progressLines();
     const recipe = recipePath ? await fromFile(recipePath, base, models) : await fromFlags(engine, flags, base, models, cwd);
     if (fisherPath) {
@@ -201,7 +202,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
     if (!canGoOn(error)) await passes.remove();
     throw error;
   } finally {
-    if (stop) process.off("SIGINT", stop);
+    forgetInterrupt();
     await library.close();
   }
 }

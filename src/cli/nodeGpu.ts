@@ -1,5 +1,9 @@
 import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { create, globals } from "webgpu";
+import type { EngineEnv } from "../engine/engine";
+import { diskKeyValue } from "./diskKeyValue";
 
 /** Where the SwiftShader driver lies beside an installed Chromium or Chrome. */
 const SWIFTSHADER_ICDS = [
@@ -38,4 +42,10 @@ export async function nodeGpu(): Promise<GPU | undefined> {
   process.env.VK_ICD_FILENAMES = icd;
   const gpu = entry();
   return (await gpu.requestAdapter()) ? gpu : undefined;
+}
+
+/** Where measured choices of kernels are kept between runs: a folder of the user's cache. */
+export function nodeTuning(env: NodeJS.ProcessEnv = process.env): NonNullable<EngineEnv["tuning"]> {
+  const cache = env.XDG_CACHE_HOME || env.LOCALAPPDATA || join(homedir(), process.platform === "darwin" ? "Library/Caches" : ".cache");
+  return { store: diskKeyValue(join(cache, "tributary", "kernels")), browser: `Node ${process.versions.node.split(".")[0]!}` };
 }

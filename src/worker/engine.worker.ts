@@ -7,6 +7,7 @@ import { createLibrary } from "../store/library";
 import { localLocks, webLocks } from "../store/locks";
 import { freeBytes, probeQuota } from "../store/quota";
 import { readBlobsThrough, readerCounts } from "../store/blobFile";
+import { browserMajor } from "./browser";
 import { createFisherFiles } from "./fisherFiles";
 import { withJobLocks } from "./jobs";
 import { createOutputs } from "./outputs";
@@ -43,6 +44,7 @@ const engine = createEngine({
   gpu: (navigator as { gpu?: GPU }).gpu,
   library: { ...library, storage: async () => ({ ...(await library.storage()), reader: { ...readerCounts } }) },
   passes: databases.open("studio-passes"),
+  tuning: { store: databases.open("studio-kernels"), browser: browserMajor(navigator.userAgent) },
   openOutput: (target, job) => outputs.open(target, job),
   unfinished: { list: () => outputs.unfinished(), discard: (id) => outputs.discardUnfinished(id) },
   fisherFile: (key, size) => fisherFiles.create(key, size),
