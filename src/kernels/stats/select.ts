@@ -95,13 +95,18 @@ export async function* readKeys(gpu: Gpu, { keys, elements }: KeyPanel): AsyncGe
 
 /** Walks over all keys on the CPU, panel by panel: held in memory when they are few, read again for each walk when not. */
 async function keyWalk(gpu: Gpu, panels: readonly KeyPanel[]): Promise<(visit: (keys: Float32Array, panel: number) => void) => Promise<void>> {
+  const timed = (visit: (keys: Float32Array, panel: number) => void, keys: Float32Array, i: number): void => {
+    const end = gpu.clock?.begin("select");
+    visit(keys, i);
+    end?.(keys.byteLength);
+  };
   const read = async (visit: (keys: Float32Array, panel: number) => void): Promise<void> => {
-    for (const [i, panel] of panels.entries()) for await (const keys of readKeys(gpu, panel)) visit(keys, i);
+    for (const [i, panel] of panels.entries()) for await (const keys of readKeys(gpu, panel)) timed(visit, keys, i);
   };
   if (countOf(panels) > HELD_KEYS) return read;
   const held: [Float32Array, number][] = [];
   await read((keys, i) => void held.push([keys, i]));
-  return async (visit) => held.forEach(([keys, i]) => visit(keys, i));
+  return async (visit) => held.forEach(([keys, i]) => timed(visit, keys, i));
 }
 
 async function selectByWalk(walk: Awaited<ReturnType<typeof keyWalk>>, rank: number): Promise<RankSelect> {
