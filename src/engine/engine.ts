@@ -13,15 +13,17 @@ import { adapterFacts, noAdapter } from "../gpu/info";
 import { METHODS, methodInfo, methodOf, passKey, resolveParams } from "../merge/methods";
 import type { KeyValue } from "../store/keyValue";
 import type { Library } from "../store/library";
+import type { Locks } from "../store/locks";
 import type { Budgets, EngineApi, ExportReport, ExportTarget, Forecast, GpuInfo, ModelFacts, OutputJob, Shape, UnfinishedExport } from "./api";
 import { openRecipe, type RecipeContext } from "./context";
 import { Device } from "./device";
 import { exportFiles, outputJob, planFiles } from "./exporting";
 import type { RandomFile } from "./fisherFile";
-import { Jobs } from "./jobs";
+import { alone, Jobs } from "./jobs";
 import { KernelChoices, type TuneStore } from "./kernelChoice";
 import { withLessMemory } from "./lessMemory";
 import { measurePass } from "./measuring";
+import { studyOf } from "./operation";
 import { requireGradients } from "./passes";
 import { PassStore, type StoredPass } from "./passStore";
 import type { Plan } from "./planner";
@@ -38,6 +40,8 @@ export interface EngineEnv {
   openOutput(target: ExportTarget, job: OutputJob): Promise<OutputFolder & { stagedFile?(path: string): Promise<File>; readonly archive?: string; readonly directory?: string }>;
   /** Exports that were cut off; absent where none outlives the program. */
   unfinished?: { list(): Promise<UnfinishedExport[]>; discard(id: string): Promise<void> };
+  /** Over all that share `passes`: one of them makes a pass at a time. */
+  locks?: Locks;
   /** A file for the element-wise Fisher, when the recipe asks to keep it. */
   fisherFile?(key: string, size: number): Promise<RandomFile>;
   readFisherFile?(key: string): Promise<File | undefined>;
@@ -125,10 +129,10 @@ export function createEngine(env: EngineEnv): EngineApi {
       await Promise.race([other.catch(() => undefined), new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }))]);
       throwIfCancelled(signal);
     }
-    const mine = measurePass(
+    const mine = alone(env.locks, `pass:${key}`, () => measurePass(
       { device, passes, resources, kernels, facts: gpuFacts, fisherFile: env.fisherFile && ((name, size) => env.fisherFile!(name, size)), shapeOf: (stats) => shapeOf(context, stats, { complete: false, needsPass: true }) },
       context, { key, jobId, signal, onProgress, onPartial },
-    );
+    ));
     inWork.set(key, mine);
     try {
       return await mine;

@@ -1,5 +1,18 @@
 import { cancelled, StudioError, toStudioError } from "../core/errors";
 import { addGate, type Gate } from "../core/pause";
+import type { Locks } from "../store/locks";
+
+/** Runs `work` under a lock; throws "busy" when another tab holds it. */
+export async function alone<T>(locks: Locks | undefined, name: string, work: () => Promise<T>): Promise<T> {
+  const release = await locks?.acquire(name);
+  if (locks && !release)
+    throw new StudioError("busy", "Another tab is measuring these models with these options. Wait until it is done, or cancel it there.", { title: "Busy in another tab", found: "Another tab is measuring these models with these options.", todo: "Wait until it is done: its numbers are then here too. Or cancel it there." });
+  try {
+    return await work();
+  } finally {
+    release?.();
+  }
+}
 
 /** Running jobs by id. One job of each id at a time; cancelling fires its signal, and the job rejects with "cancelled". */
 export class Jobs {

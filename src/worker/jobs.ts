@@ -31,7 +31,7 @@ export function withJobLocks(engine: EngineApi, locks: Locks): EngineApi {
         const held: (() => void)[] = [];
         try {
           const release = await locks.acquire(`job:${jobId}`);
-          if (!release) throw new StudioError("busy", `Job ${jobId} runs already. Wait for it or cancel it first.`, { title: "Busy", where: jobId });
+          if (!release) throw new StudioError("busy", `The job ${jobId} is running in another tab. Wait for it there, or cancel it there.`, { title: "Busy in another tab", where: jobId });
           held.push(release);
           if (READING.has(name)) await shareModels(rest[0] as Recipe, held);
           return (await method.call(target, jobId, ...rest)) as unknown;
