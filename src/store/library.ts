@@ -222,6 +222,7 @@ export function createLibrary<Facts>(env: LibraryEnv<Facts>): Required<Library<F
     try {
       inPlace.open.delete(id);
       if (!entry) return;
+      const used = await env.usedBytes?.().catch(() => undefined);
       stores.close(id);
       // The record first: what is listed is whole. What a crash leaves behind is removed at the next start.
       await catalogue.remove(id);
@@ -232,6 +233,8 @@ export function createLibrary<Facts>(env: LibraryEnv<Facts>): Required<Library<F
           if (!(error instanceof Error) || error.name !== "NotFoundError") throw error;
         });
       }
+      const { bytes, chunks, chunksDone, backend } = entry.model;
+      if (backend === "copy") await env.awaitSpace?.(used, (bytes * chunksDone) / Math.max(1, chunks)).catch(() => undefined);
     } finally {
       release();
     }

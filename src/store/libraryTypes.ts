@@ -18,6 +18,8 @@ export interface LibraryEnv<Facts> {
   probeQuota?(bytes: number): Promise<QuotaAnswer>;
   freeBytes?(): Promise<number | undefined>;
   usedBytes?(): Promise<number | undefined>;
+  /** Waits until `bytes` that were deleted are free, `before` being what was used until then. */
+  awaitSpace?(before: number | undefined, bytes: number): Promise<void>;
   /** Asks the browser not to evict; may be refused. */
   persist?(): Promise<boolean>;
   persisted?(): Promise<boolean>;

@@ -20,16 +20,16 @@ export type MaybeSyncFile = FileSystemFileHandle & { createSyncAccessHandle?(): 
 
 const PROBE = ".probe";
 
-/** Runs `use` with the probe file open; undefined where there is no OPFS or another tab probes right now. */
-async function withProbe<T>(storage: StorageManager, use: (handle: SyncAccessHandle) => T): Promise<T | undefined> {
+/** Runs `use` with the probe file open; undefined where there is no OPFS or another tab probes right now, `full` where not even an empty file is granted. */
+async function withProbe<T>(storage: StorageManager, use: (handle: SyncAccessHandle) => T, full: T): Promise<T | undefined> {
   let root: FileSystemDirectoryHandle;
   let handle: SyncAccessHandle | undefined;
   try {
     root = await storage.getDirectory();
     const file: MaybeSyncFile = await root.getFileHandle(PROBE, { create: true });
     handle = await file.createSyncAccessHandle?.();
-  } catch {
-    return undefined;
+  } catch (error) {
+    return isQuotaFailure(error) ? full : undefined;
   }
   if (!handle) return undefined;
   try {
@@ -85,7 +85,7 @@ export async function probeQuota(storage: StorageManager, bytes: number): Promis
   const probed = await withProbe(storage, (handle): QuotaAnswer => {
     const enough = fits(handle, bytes);
     return { enough, freeBytes: largest(handle, enough ? bytes : 0) };
-  });
+  }, { enough: false, freeBytes: 0 });
   if (probed) return probed;
   const freeBytes = await estimated(storage).catch(() => undefined);
   return freeBytes === undefined ? { enough: true } : { enough: freeBytes >= bytes, freeBytes };
@@ -93,7 +93,7 @@ export async function probeQuota(storage: StorageManager, bytes: number): Promis
 
 /** What the browser would still grant, measured; undefined when it cannot be told. */
 export async function freeBytes(storage: StorageManager): Promise<number | undefined> {
-  return (await withProbe(storage, (handle) => largest(handle, 0))) ?? (await estimated(storage).catch(() => undefined));
+  return (await withProbe(storage, (handle) => largest(handle, 0), 0)) ?? (await estimated(storage).catch(() => undefined));
 }
 
 /** Asks for storage that is not evicted; only a page can, not a worker. Firefox may wait for the user for ever, so five seconds is the limit. */
@@ -101,4 +101,19 @@ export async function askPersistence(storage: { persist?(): Promise<boolean> }, 
   if (!storage.persist) return false;
   const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), waitMs));
   return Promise.race([storage.persist().catch(() => false), late]);
+}
+
+/**
+ * Waits, two seconds at most, until deleted bytes are free. A browser keeps the space of a deleted Blob until the last
+ * object that points at it has been collected, so the collector is given a reason to run: 256 MiB that are dropped at once.
+ */
+export async function awaitSpace(storage: StorageManager, before: number | undefined, bytes: number, waitMs = 2000): Promise<void> {
+  const until = performance.now() + waitMs;
+  const pieces = 4;
+  for (let i = 0; before !== undefined && performance.now() < until; i++) {
+    const { usage } = await storage.estimate();
+    if (usage === undefined || usage <= before - bytes * 0.9) return;
+    if (i < pieces) new Uint8Array(64 * 1024 * 1024).fill(1);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }

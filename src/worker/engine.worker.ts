@@ -5,7 +5,7 @@ import type { ModelFacts } from "../engine/api";
 import { indexedDatabases } from "../store/keyValue";
 import { createLibrary } from "../store/library";
 import { localLocks, webLocks } from "../store/locks";
-import { freeBytes, probeQuota } from "../store/quota";
+import { awaitSpace, freeBytes, probeQuota } from "../store/quota";
 import { readBlobsThrough, readerCounts } from "../store/blobFile";
 import { browserMajor } from "./browser";
 import { createFisherFiles } from "./fisherFiles";
@@ -29,6 +29,7 @@ const library = createLibrary<ModelFacts>({
     ownFiles: () => storage.getDirectory(),
     probeQuota: (bytes: number) => probeQuota(storage, bytes),
     freeBytes: () => freeBytes(storage),
+    awaitSpace: (before: number | undefined, bytes: number) => awaitSpace(storage, before, bytes),
     usedBytes: async () => (await storage.estimate()).usage,
     persisted: () => storage.persisted(),
   }),
@@ -44,6 +45,7 @@ const engine = createEngine({
   gpu: (navigator as { gpu?: GPU }).gpu,
   library: { ...library, storage: async () => ({ ...(await library.storage()), reader: { ...readerCounts } }) },
   passes: databases.open("studio-passes"),
+  locks,
   tuning: { store: databases.open("studio-kernels"), browser: browserMajor(navigator.userAgent) },
   openOutput: (target, job) => outputs.open(target, job),
   unfinished: { list: () => outputs.unfinished(), discard: (id) => outputs.discardUnfinished(id) },

@@ -42,8 +42,11 @@ export const test = base.extend<{ profile: string; folder: string; studio: Page 
 });
 export { expect } from "@playwright/test";
 
-/** Drops real paths (folders too) on the page, as a hand would: a trusted event through the DevTools protocol. */
-export async function dropPaths(page: Page, paths: string[], at = { x: 720, y: 450 }): Promise<void> {
+/**
+ * Drops real paths (folders too) on the page, as a hand would: a trusted event through the DevTools protocol. At the left
+ * edge, where nothing moves: a drop on something else than the last dragover was over is none.
+ */
+export async function dropPaths(page: Page, paths: string[], at = { x: 6, y: 450 }): Promise<void> {
   const session = await page.context().newCDPSession(page);
   const data = { items: [], files: paths, dragOperationsMask: 1 };
   for (const type of ["dragEnter", "dragOver", "drop"] as const) await session.send("Input.dispatchDragEvent", { type, ...at, data });

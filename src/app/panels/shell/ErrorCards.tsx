@@ -33,6 +33,7 @@ function Remedy({ code, id, context }: { code: string; id: string; context: stri
   const measure = useStudio((s) => s.measure);
   const go = useStudio((s) => s.go);
   const step = useStudio((s) => s.step);
+  const retry = useStudio((s) => s.retry);
   const unread = useStudio((s) => s.queue.findLast((item) => item.state === "failed" && context === `Reading ${item.name}`)?.jobId);
   const unwritten = useStudio((s) => s.unfinished.find((u) => context === `Writing ${u.target.name}`)?.id);
   const proceed = useStudio((s) => s.continueExport);
@@ -46,6 +47,7 @@ function Remedy({ code, id, context }: { code: string; id: string; context: stri
       </>
     );
   if (code === "storage-full") return unread === undefined ? <button type="button" className="btn s primary" onClick={() => openDrawer("storage")}>Free space…</button> : <RoomForCopy jobId={unread} />;
+  if (code === "busy" && unread !== undefined) return <button type="button" className="btn s primary" onClick={() => void retry(unread)}>Try again</button>;
   if (code === "gpu-lost" && context.startsWith("Measuring")) return <button type="button" className="btn s primary" onClick={() => { dismiss(id); void measure(); }}>Measure again</button>;
   if (code === "gpu-unavailable" || code === "gpu-limit") return <button type="button" className="btn s" onClick={() => openDrawer("gpu")}>Show the GPU</button>;
   if ((code === "bad-file" || code === "file-changed") && step !== "load") return <button type="button" className="btn s primary" onClick={() => { dismiss(id); go("load"); }}>Choose the folder again</button>;
