@@ -148,7 +148,7 @@ export const fakeForecast = (recipe: Recipe, budgets: Budgets): Forecast => {
   return {
     phases: [...(fisher ? [{ id: "backward" as const, label: "Loss, backward, Fisher, trim", ...pass }] : []), { id: "merge" as const, label: "Merge and write", ...merge }],
     ...merge, ...(fisher ? { ...pass, readBytes: pass.readBytes + merge.readBytes, writeBytes: pass.writeBytes + merge.writeBytes } : {}),
-    budgets, fits: budgets.gpuBytes >= 760_000_000, memory: { panelBytes: 2 ** 27, inputsOnHost: false, pinnedBlocks: 3, sliceElements: 2 ** 22 },
+    budgets, fits: budgets.gpuBytes >= 760_000_000, memory: { panelBytes: 2 ** 27, inputsOnHost: false, pinnedBlocks: 3, sliceElements: 2 ** 22, readAhead: 4 },
     notes: budgets.gpuBytes >= 760_000_000 ? [] : ["760 MB of GPU memory are needed at one time, which is more than the budget. Raise the budget."],
   };
 };
