@@ -51,8 +51,10 @@ function keepAwake(): () => void {
   const ask = async (): Promise<void> => {
     if (document.visibilityState !== "visible") return;
     try {
-      lock = await navigator.wakeLock?.request("screen");
-      if (over) void lock?.release();
+      const next = await navigator.wakeLock?.request("screen");
+      await lock?.release();
+      lock = next;
+      if (over) await lock?.release();
     } catch {
       // Battery saver or policy: the work goes on, the screen may sleep.
     }
