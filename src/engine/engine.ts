@@ -238,7 +238,7 @@ export function createEngine(env: EngineEnv): EngineApi {
             if (pass && toStudioError(error).details.passGone === true) await passes.drop(pass.key);
             throw error;
           } finally {
-            gpu?.trim();
+            await gpu?.settle().catch(() => undefined);
             Scratch.clear();
           }
         };

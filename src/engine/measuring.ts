@@ -89,7 +89,8 @@ export async function measurePass(host: PassHost, context: RecipeContext, { key,
       return gpu ? await withLessMemory(gpu, plan, run, (sentence) => void shortages.push((meter.note = sentence))) : await run(await plan());
     } finally {
       if (gpu) gpu.clock = undefined;
-      gpu?.trim();
+      // What is still on its way, after a cancel, comes to its end first.
+      await gpu?.settle().catch(() => undefined);
       Scratch.clear();
     }
   };

@@ -33,8 +33,7 @@ export async function probeSums(
   for (const [buffer, dtype] of [[panel.base, panel.dtype], [panel.delta, "F32"]] as const) {
     const y = gpu.alloc(4 * count, "probe outputs");
     linearForward(gpu, { x: probes.buffer, weight: { name: "probe", dtype, rows: panel.rows, cols: K, panels: [{ row0: 0, rows: panel.rows, buffer }] }, y, M: probes.rows });
-    outputs.push(await gpu.readFloats(y, count));
-    gpu.release(y);
+    outputs.push(await gpu.readFloats(y, count).finally(() => gpu.release(y)));
   }
   const [y0, yd] = outputs as [Float32Array, Float32Array];
   const sums = { base2: 0, dot: 0, kept2: 0 };

@@ -129,8 +129,7 @@ export async function selectCut(gpu: Gpu, panels: readonly KeyPanel[], rule: Kee
     return cutOf(rule, await selectByWalk(await keyWalk(gpu, panels), rank));
   }
   const cut = encodeSelect(gpu, panels, rank, rule.kind === "exact");
-  const words = new Uint32Array((await gpu.read(cut, 32)).buffer);
-  gpu.release(cut);
+  const words = new Uint32Array((await gpu.read(cut, 32).finally(() => gpu.release(cut))).buffer);
   return { threshold: new Float32Array(words.buffer)[0]!, equal: words[3] === 0xffffffff ? Infinity : words[3]! };
 }
 
@@ -193,9 +192,19 @@ async function trimOnGpu(gpu: Gpu, panels: readonly KeyPanel[], options: Paramet
     cut = rank === undefined ? uploadCut(gpu, cutWithoutRank(options.rule), 0) : encodeSelect(gpu, panels, rank, exact);
   }
   const buffers = panels.map((panel) => encodeMask(gpu, panel, cut, exact, dropZero));
-  const head = new Uint32Array((await gpu.read(cut, 32)).buffer);
-  gpu.release(cut);
-  if ("state" in options && options.state && exact) options.state.taken = Math.min(head[4]!, head[3]!);
+  try {
+    return await readMasks(gpu, panels, buffers, await gpu.read(cut, 32), exact && "state" in options ? options.state : undefined);
+  } catch (error) {
+    gpu.release(...buffers);
+    throw error;
+  } finally {
+    gpu.release(cut);
+  }
+}
+
+async function readMasks(gpu: Gpu, panels: readonly KeyPanel[], buffers: readonly GPUBuffer[], cut: Uint8Array, state: { taken: number } | undefined): Promise<TrimResult> {
+  const head = new Uint32Array(cut.buffer);
+  if (state) state.taken = Math.min(head[4]!, head[3]!);
   const masks: MaskPanel[] = [];
   for (const [i, buffer] of buffers.entries()) masks.push({ words: new Uint32Array((await gpu.read(buffer, 4 * maskWords(panels[i]!.elements))).buffer), buffer });
   return { threshold: new Float32Array(head.buffer)[0]!, kept: masks.reduce((sum, m) => sum + popcount(m.words), 0), masks };

@@ -132,10 +132,13 @@ export async function finishMaskedSums(gpu: Gpu, panels: readonly Partials[]): P
 
 async function addPartials(gpu: Gpu, panels: readonly Partials[]): Promise<[number, number, number, number]> {
   const total: [number, number, number, number] = [0, 0, 0, 0];
-  for (const { buffer, groups } of panels) {
-    const values = await gpu.readFloats(buffer, 4 * groups);
-    for (let i = 0; i < values.length; i++) total[i & 3]! += values[i]!;
-    gpu.release(buffer);
+  try {
+    for (const { buffer, groups } of panels) {
+      const values = await gpu.readFloats(buffer, 4 * groups);
+      for (let i = 0; i < values.length; i++) total[i & 3]! += values[i]!;
+    }
+  } finally {
+    gpu.release(...panels.map((p) => p.buffer));
   }
   return total;
 }
