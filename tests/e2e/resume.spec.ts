@@ -1,79 +1,10 @@
 import { renameSync, utimesSync } from "node:fs";
-import type { Page } from "@playwright/test";
 import { bigModel } from "./files";
 import { heading, panel } from "./flows";
+import { holdAt, keys, stored, watchPuts } from "./stored";
 import { dropPaths, expect, launch, open, test } from "./studio";
 
 const CHUNKS = 5; // of 64 MiB
-const key = (chunk: number): string => `c/0001/${String(chunk).padStart(6, "0")}`;
-const keys = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, i) => key(from + i));
-
-/** Keys of the one model that has chunks in IndexedDB, and its entry in the catalogue. */
-async function stored(page: Page, name: string): Promise<{ keys: string[]; hashes: (string | null)[]; entry: { state: string; chunksDone: number; hash?: string } | undefined }> {
-  return page.evaluate(async (wanted) => {
-    const open = (database: string) => new Promise<IDBDatabase>((resolve, reject) => {
-      const request = indexedDB.open(database);
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error);
-    });
-    const done = <T>(request: IDBRequest<T>) => new Promise<T>((resolve, reject) => {
-      request.onsuccess = () => resolve(request.result);
-      request.onerror = () => reject(request.error);
-    });
-    const names = (await indexedDB.databases()).map((d) => d.name!);
-    const read = async <T>(database: string, work: (store: IDBObjectStore) => Promise<T>): Promise<T> => {
-      const db = await open(database);
-      try {
-        return await work(db.transaction(db.objectStoreNames[0]!).objectStore(db.objectStoreNames[0]!));
-      } finally {
-        db.close();
-      }
-    };
-    const models = names.includes("studio-catalog") ? await read("studio-catalog", (s) => done(s.getAll())) : [];
-    const entry = models.map((m: { model?: { id: string; name: string; state: string; chunksDone: number; hash?: string } }) => m.model).find((m) => m?.name === wanted);
-    const database = `studio-model-${entry?.id}`;
-    if (!names.includes(database)) return { keys: [], hashes: [], entry };
-    return read(database, async (s) => {
-      const keys = (await done(s.getAllKeys())) as string[];
-      // The weight file comes after config.json.
-      const states = await Promise.all(keys.filter((k) => k.startsWith("s/0001/")).map((k) => done(s.get(k) as IDBRequest<{ x: string | null }>)));
-      return { keys: keys.filter((k) => k.startsWith("c/0001/")), hashes: states.map((state) => state.x), entry };
-    });
-  }, name);
-}
-
-/**
- * Lets the worker wait for ever when it is about to store this chunk: whatever happens next finds exactly the ones before.
- * The transaction is given up, and nobody is told.
- */
-async function holdAt(page: Page, chunk: number): Promise<void> {
-  await page.workers()[0]!.evaluate((key) => {
-    const put = IDBObjectStore.prototype.put;
-    IDBObjectStore.prototype.put = function (value: unknown, at?: IDBValidKey) {
-      if (at !== key) return put.call(this, value, at);
-      for (const event of ["oncomplete", "onabort", "onerror"]) Object.defineProperty(this.transaction, event, { set: () => undefined });
-      const request = this.get(key);
-      this.transaction.abort();
-      IDBObjectStore.prototype.put = () => request as IDBRequest<IDBValidKey>;
-      return request as IDBRequest<IDBValidKey>;
-    };
-  }, key(chunk));
-}
-
-/** Notes which chunks are written from here on. */
-async function watchPuts(page: Page): Promise<() => Promise<string[]>> {
-  const worker = page.workers()[0]!;
-  await worker.evaluate(() => {
-    const put = IDBObjectStore.prototype.put;
-    const written: string[] = [];
-    Object.assign(globalThis, { written });
-    IDBObjectStore.prototype.put = function (value: unknown, at?: IDBValidKey) {
-      if (String(at).startsWith("c/0001/")) written.push(String(at));
-      return put.call(this, value, at);
-    };
-  });
-  return () => worker.evaluate(() => (globalThis as unknown as { written: string[] }).written);
-}
 
 test("a copy cut off by a reload, then by a crash, goes on with the first missing chunk and ends in the hash of an uninterrupted one", async ({ profile, folder, baseURL }) => {
   const big = bigModel(folder, "big", 330);
