@@ -1,5 +1,5 @@
 import { mkdir, open as openFile, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { StudioError, toStudioError } from "../core/errors";
 import { formatBytes } from "../core/modelFiles";
 import type { OnProgress } from "../core/progress";
@@ -36,13 +36,15 @@ const USAGE = `npm run merge -- --base DIR --model DIR [--model DIR]... --method
   --host-budget SIZE  most bytes of memory beside them, 512MiB when absent
   --plan              print as JSON what the merge will take, from headers alone, and stop; --out is not needed
   --rate KEY=N        with --plan: speed in operations (gpu) or bytes (read, write) per second, for times
+  --work DIR          where masks and the journal of the pass are kept until the merge is whole; beside --out when absent
   --quiet             no progress lines
-A merge that was killed, or that found the disk full, goes on when the same command is given again.`;
+A merge that was killed, or that found the disk full, goes on when the same command is given again: the pass at the first
+unfinished block, the output at the last flushed byte. With --fisher the pass starts over.`;
 
 const FLAGS = {
   base: { value: true }, model: { value: true, repeat: true }, weight: { value: true, repeat: true }, method: { value: true }, out: { value: true },
   dtype: { value: true }, "max-shard-bytes": { value: true }, set: { value: true, repeat: true }, tokens: { value: true }, recipe: { value: true },
-  report: { value: true }, fisher: { value: true }, quiet: {}, help: {},
+  report: { value: true }, fisher: { value: true }, work: { value: true }, quiet: {}, help: {},
   "gpu-budget": { value: true }, "host-budget": { value: true }, plan: {}, rate: { value: true, repeat: true },
 };
 const DTYPES: Record<string, FloatDtype> = { float32: "F32", bfloat16: "BF16", float16: "F16", F32: "F32", BF16: "BF16", F16: "F16" };
@@ -106,7 +108,10 @@ async function readTokens(path: string): Promise<number[][]> {
 function progressLines(): OnProgress {
   let last = 0;
   let phase = "";
+  let note: string | undefined;
   return (progress) => {
+    if (progress.note !== note && progress.note !== undefined) process.stderr.write(`${progress.note}\n`);
+    note = progress.note;
     const now = progress.phases.find((p) => p.state === "now");
     if (!now || (now.label === phase && performance.now() - last < 2000)) return;
     phase = now.label;
@@ -142,7 +147,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const path = (name: "base" | "out" | "tokens" | "recipe" | "report" | "fisher"): string | undefined => flags[name] && resolve(cwd, flags[name][0]!);
+  const path = (name: "base" | "out" | "tokens" | "recipe" | "report" | "fisher" | "work"): string | undefined => flags[name] && resolve(cwd, flags[name][0]!);
   const base = path("base");
   const out = path("out");
   const models = (flags.model ?? []).map((m) => resolve(cwd, m));
@@ -156,8 +161,9 @@ async function merge(args: string[], cwd: string): Promise<void> {
   if (!out) return;
 
   await checkTarget(out);
-  // Beside the output, where the same command finds them again after a kill.
-  const passes = diskKeyValue(partialPaths(out).passes);
+  // Where the same command finds them again after a kill; a name of its own in a folder that is the reader's.
+  const work = path("work");
+  const passes = diskKeyValue(work ? join(work, `tributary-${basename(out)}.pass`) : partialPaths(out).passes);
   const fisherPath = path("fisher");
   const library = diskLibrary();
   const forgetInterrupt = endAtInterrupt(out, fisherPath ? [partialName(fisherPath)] : []);
