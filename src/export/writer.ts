@@ -26,9 +26,9 @@ export interface WriteShards {
 }
 
 const FLUSH_BYTES = 256 * 1024 * 1024;
-const MIN_FLUSH_BYTES = 1024 * 1024;
+const MIN_FLUSH_BYTES = 64 * 1024;
 
-/** A sixteenth of the whole, from 1 to 256 MiB: an export that stops has that much to do again, and the tensor it was in. */
+/** A sixteenth of the whole, from 64 KiB to 256 MiB: an export that stops has that much to do again, and the tensor it was in. */
 const flushBytesOf = (plan: OutputPlan): number => Math.min(FLUSH_BYTES, Math.max(MIN_FLUSH_BYTES, Math.ceil(plan.tensorBytes / 16)));
 
 /** A tensor whose stored dtype is the output's, or which is not computed with, is copied bit by bit. */
