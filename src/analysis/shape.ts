@@ -20,8 +20,8 @@ export function computeShape(recipe: Pick<Recipe, "models">, params: Params, met
   const warnings = [...(info.warnings ?? []), ...(method.advise?.(params, weights) ?? [])];
   const calibration: Calibration = { byTensor: new Map(), tested: 0, moved: 0 };
   const experts = recipe.models.map((model, k): ExpertShape => {
-    const alphas = fixed ? undefined : alphasOf(stats, k, params);
-    const applied = (tensor: TensorStats) => (fixed ? fixed[k] : appliedAlpha(alphas!, tensor, params));
+    const alphas = method.needs.fisher ? alphasOf(stats, k, params) : undefined;
+    const applied = (tensor: TensorStats): number | undefined => (alphas ? appliedAlpha(alphas, tensor, params) : fixed ? fixed[k] : tensor.study && method.tensorShares?.(params, weights, tensor.study)[k]);
     // With several models the norm of the result has cross terms that no pass has measured.
     if (alphas && recipe.models.length === 1) Object.assign(calibration, calibrate(stats, applied, params));
     if (alphas) warnings.push(...alphaWarnings(alphas, recipe.models.length > 1 ? model.name : undefined, params));
@@ -29,9 +29,9 @@ export function computeShape(recipe: Pick<Recipe, "models">, params: Params, met
     const rows = stats.map((tensor) => tensorRow(tensor, k, applied(tensor), calibration));
     return {
       name: model.name,
-      layers: layerRows(stats, k, params, alphas, fixed?.[k]),
+      layers: layerRows(stats, k, params, alphas, applied),
       tensors: rows,
-      outsideAlpha: alphas ? scaled(alphas.outside, params) : fixed![k],
+      outsideAlpha: alphas ? scaled(alphas.outside, params) : fixed?.[k],
       reachable: alphas && params.theta === "adaptive" ? [0.5, MAX_ADAPTIVE_ALPHA] : undefined,
       theta: alphas?.map?.theta,
       median: alphas?.map && !Number.isNaN(alphas.map.median) ? alphas.map.median : undefined,
@@ -76,16 +76,16 @@ function tensorRow(tensor: TensorStats, k: number, alpha: number | undefined, ca
 
 const ratio = (part: number | undefined, whole: number | undefined): number | undefined => (part === undefined || whole === undefined || whole === 0 ? undefined : part / whole);
 
-function layerRows(stats: readonly TensorStats[], k: number, params: Params, alphas: Alphas | undefined, fixed: number | undefined): LayerRow[] {
+function layerRows(stats: readonly TensorStats[], k: number, params: Params, alphas: Alphas | undefined, applied: (tensor: TensorStats) => number | undefined): LayerRow[] {
   const numbers = [...new Set(stats.flatMap((t) => (t.layer === undefined ? [] : [t.layer])))].sort((a, b) => a - b);
   return numbers.map((layer) => {
     const inLayer = stats.filter((t) => t.layer === layer);
     const row = alphas?.layers.find((l) => l.layer === layer);
     const matrices = inLayer.filter((t) => t.inBlock2d);
     const means = row?.means ?? meansOf(matrices.length > 0 ? matrices : inLayer, k, "elements");
-    const alpha = alphas ? scaled(row?.alpha, params) : fixed;
+    const alpha = alphas ? scaled(row?.alpha, params) : meanShare(matrices.length > 0 ? matrices : inLayer, applied);
     const gates = inLayer.filter((t) => t.isGate && t.inBlock2d);
-    const gateAlpha = gates.length === 0 ? undefined : alphas ? appliedAlpha(alphas, gates[0]!, params) : fixed;
+    const gateAlpha = gates.length === 0 ? undefined : applied(gates[0]!);
     const trimmed = inLayer.filter((t) => t.experts[k]?.kept !== undefined);
     const total = (value: (t: TensorStats) => number | undefined) => trimmed.reduce<number | undefined>((sum, t) => (sum === undefined || value(t) === undefined ? undefined : sum + value(t)!), 0);
     return {
@@ -99,6 +99,14 @@ function layerRows(stats: readonly TensorStats[], k: number, params: Params, alp
       delta2ShareKept: trimmed.length === 0 ? undefined : ratio(total((t) => t.experts[k]!.delta2KeptSum), total((t) => t.experts[k]!.delta2Sum)),
     };
   });
+}
+
+/** Mean over the entries of what each tensor takes; undefined while a part of it is unknown. */
+function meanShare(tensors: readonly TensorStats[], applied: (tensor: TensorStats) => number | undefined): number | undefined {
+  const shares = tensors.map((tensor) => ({ share: applied(tensor), elements: tensor.elements }));
+  if (shares.length === 0 || shares.some(({ share }) => share === undefined)) return undefined;
+  if (shares.every(({ share }) => share === shares[0]!.share)) return shares[0]!.share;
+  return shares.reduce((sum, { share, elements }) => sum + share! * elements, 0) / shares.reduce((sum, { elements }) => sum + elements, 0);
 }
 
 function alphaWarnings(alphas: Alphas, name: string | undefined, params: Params): string[] {

@@ -21,11 +21,23 @@ export function shapeSentence(method: MergeMethod, experts: readonly ExpertShape
 }
 
 function fixedSentence(method: MergeMethod, experts: readonly ExpertShape[]): string {
-  const parts = experts.map((e) => ({ name: e.name, alpha: e.outsideAlpha ?? 0 }));
+  if (experts.some((e) => e.outsideAlpha === undefined)) return studiedSentence(method, experts);
+  const parts = experts.map((e) => ({ name: e.name, alpha: e.outsideAlpha! }));
   if (method.id === "linear") return `Every entry is a weighted mean: ${parts.map((p) => `${share(p.alpha)} of ${p.name}`).join(", ")}.`;
   const kept = experts[0]!.layers.some((l) => l.kept !== undefined) || method.id === "ties" ? "kept " : "";
   if (parts.length === 1) return `Every layer takes ${share(parts[0]!.alpha)} of the ${kept}change.`;
   return `Every layer takes ${parts.map((p) => `${share(p.alpha)} of the ${kept}change to ${p.name}`).join(", ")}.`;
+}
+
+/** For methods whose shares come from the tensors themselves; before they were read, and where there are none, what the method does. */
+function studiedSentence(method: MergeMethod, experts: readonly ExpertShape[]): string {
+  const parts = experts.map((e) => ({ name: e.name, alphas: e.layers.flatMap((l) => l.alpha ?? []) }));
+  if (parts.some((p) => p.alphas.length === 0)) return upper(method.summary);
+  const range = (alphas: number[]): string => {
+    const [least, most] = [share(Math.min(...alphas)), share(Math.max(...alphas))];
+    return least === most ? least : `${least} to ${most}`;
+  };
+  return `Layers take ${parts.map((p) => `${range(p.alphas)} of ${p.name}`).join(", ")}.`;
 }
 
 const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

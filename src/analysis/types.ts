@@ -1,3 +1,4 @@
+import type { TensorStudy } from "../fisher/study";
 import type { TensorFacts } from "../merge/methods";
 
 /** What is known of one tensor, for one fine-tuned model. Sums in float64; unknown is undefined. */
@@ -24,6 +25,8 @@ export interface TensorStats extends TensorFacts {
   fisherSum?: number;
   /** sum theta0^2. */
   base2Sum?: number;
+  /** What the method read of the tensor beside these sums. */
+  study?: TensorStudy;
   /** One per fine-tuned model. */
   experts: ExpertTensorStats[];
 }

@@ -1,20 +1,23 @@
 import { throwIfCancelled } from "../core/errors";
 import type { Checkpoint } from "../core/tensors";
 import type { PassState } from "../fisher/journal";
-import { changeSums, keptSums, magnitudeCut, magnitudes, slicesOf } from "../fisher/magnitude";
+import { changeSums, keptSums, magnitudeCut, slicesOf } from "../fisher/magnitude";
 import type { PassOutput } from "../fisher/measure";
 import type { Change } from "../fisher/trimTensor";
 import type { TensorStats } from "../fisher/types";
+import { magnitudes } from "../kernels/stats/maskMaker";
 import { cutOf, cutWithoutRank, keepRule, rankOf, RankSelect, type Cut } from "../kernels/stats/trim";
+import { studyTensor } from "../merge/studyTensor";
 import type { RecipeContext } from "./context";
+import { colsOf, studyOf } from "./operation";
 import type { PassRun } from "./passes";
 
 /** RankSelect sees every key twice. */
 const COUNTING_WALKS = 2;
 
 /**
- * The pass of a method without Fisher: sums of the change, and the cuts of a magnitude trim. Everything on the CPU, a
- * slice at a time; masks are made again while merging. With a journal it goes on after the last finished tensor.
+ * The pass of a method without Fisher: sums of the change, the cuts of a magnitude trim, and what else the method studies.
+ * Everything on the CPU, a slice at a time; masks are made again while merging. With a journal it goes on after the last finished tensor.
  */
 export async function runChangePass(context: RecipeContext, run: PassRun): Promise<void> {
   const { method, params, base, experts, outputs, parameters } = context;
@@ -64,6 +67,13 @@ export async function runChangePass(context: RecipeContext, run: PassRun): Promi
       if (plan.scope === "model") taken[k] = turn.taken;
       stats.experts[k] = { ...stats.experts[k]!, ...kept, threshold: cut.threshold, cut: { threshold: cut.threshold, equal: Math.max(0, cut.equal - before) } };
     }
+    const study = studyOf(context, output);
+    if (study) {
+      const sides = { name: output.name, base: { source: base, name: output.baseName }, tuned: experts.map((source, k) => ({ source, name: output.tunedNames[k]! })), elements: output.elements, cols: colsOf(output), sliceElements: run.memory?.sliceElements };
+      const found = await studyTensor(study, sides, signal);
+      stats.study = found.study;
+      found.experts.forEach((expert, k) => Object.assign(stats.experts[k]!, expert));
+    }
     run.onTensor(stats);
     await save({ ...state, done: i + 1, taken }, [stats]);
     meter.count(`${i + 1} of ${outputs.length}`);
@@ -94,11 +104,20 @@ async function modelWideCuts(changes: Change[][], n: number, ruleOf: (n: number)
   return state.cuts!.map((c) => c.cut);
 }
 
-/** Bytes that runChangePass reads: every tensor once for its sums; twice more for its cut, once more for what is kept. */
+/** Walks over a tensor of all models that its study takes. */
+function studyWalks(context: RecipeContext, output: PassOutput): number {
+  const study = studyOf(context, output);
+  if (!study) return 0;
+  if (study.kind === "masks") return study.masks.kind === "band" ? 2 * context.experts.length + 1 : 1;
+  return study.kind === "variance" ? (study.share < 1 ? 4 : 1) : study.kind === "fusion" ? 3 : 1;
+}
+
+/** Bytes that runChangePass reads: every tensor once for its sums; twice more for its cut, once more for what is kept; and what a study walks. */
 export function changePassBytes(context: RecipeContext, bytesOf: (checkpoint: Checkpoint, name: string) => number): number {
   const { method, params, base, experts, outputs, parameters } = context;
   return outputs.reduce((sum, o) => {
     const reads = method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters) ? 4 : 1;
-    return sum + experts.reduce((s, e, k) => s + reads * (bytesOf(base, o.baseName) + bytesOf(e, o.tunedNames[k]!)), 0);
+    const once = experts.reduce((s, e, k) => s + bytesOf(e, o.tunedNames[k]!), 0);
+    return sum + reads * (experts.length * bytesOf(base, o.baseName) + once) + studyWalks(context, o) * (bytesOf(base, o.baseName) + once);
   }, 0);
 }

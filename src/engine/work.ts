@@ -2,12 +2,14 @@ import { StudioError, throwIfCancelled } from "../core/errors";
 import { voteBalance } from "../merge/cpu";
 import type { Mask, TensorOp } from "../merge/ops";
 import type { MaskStore, TensorStats } from "../fisher/types";
+import { makerState, type MaskMaker } from "../kernels/stats/maskMaker";
 import type { PassOutput } from "../fisher/measure";
-import { MERGE_SLICE, readSlice, withCuts, type RowOp, type TensorWork } from "../export/mergeTensor";
+import { MERGE_SLICE, readSlice, withMasks, type RowOp, type TensorWork } from "../export/mergeTensor";
 import { specialTokenClashes, tokenizerFacts } from "../analysis/preflightTokens";
 import type { Shape } from "../analysis/types";
 import type { OutputTensor } from "../model/pairing";
 import type { RecipeContext } from "./context";
+import { colsOf } from "./operation";
 
 /** What a pass left behind for the merge. */
 export interface Measured {
@@ -31,11 +33,11 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
     for (let k = 0; k < experts.length; k++) {
       const mask = await measured?.masks.get(output.name, k);
       const trimmed = stats?.experts[k];
-      if (trimmed?.kept !== undefined && !trimmed.cut && !mask)
+      if (trimmed?.kept !== undefined && !trimmed.cut && !trimmed.maker && !mask)
         throw new StudioError("storage-full", `Merging "${output.name}": the mask that the pass made is no longer in the browser's storage. Run the pass again.`, { title: "The pass is gone", where: output.name, todo: "Run the pass again.", passGone: true });
       masks.push(mask);
     }
-    const cuts = stats?.experts.some((e) => e.cut) ? stats.experts.map((e) => e.cut) : undefined;
+    const makers = makersOf(stats);
     const alphas = rows.map((r) => r.get(output.name)?.alpha ?? 0);
     const row = rows[0]?.get(output.name);
     const plan = (coefficients: number[]): TensorOp =>
@@ -44,10 +46,13 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
         tensor: { ...output.role, name: output.name, elements: output.elements },
         ...(row?.calibrated && row.rho !== undefined ? { rho: row.rho } : {}),
         ...(majority === undefined ? {} : { majority }),
+        cols: colsOf(output),
+        ...(stats?.study ? { study: stats.study } : {}),
+        rescale: experts.map((_, k) => stats?.experts[k]?.rescale ?? 1),
       });
     const other: RowOp[] = [];
     if (output.role.isEmbedding || output.role.isHead) for (const id of clashes.ids) if (id < output.shape[0]!) other.push({ row0: id, row1: id + 1, op: clashes.op });
-    return { op: plan(alphas), ...(other.length > 0 ? { rows: other } : {}), ...(cuts ? { cuts } : {}), dropZero: params.dropZeroW === true };
+    return { op: plan(alphas), ...(other.length > 0 ? { rows: other } : {}), ...(makers ? { makers } : {}) };
   };
 
   let majority: number | undefined;
@@ -57,10 +62,10 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
       const output = byName.get(tensor.name);
       if (!output) continue;
       const work = await build(output, 0);
-      const taken = experts.map(() => ({ taken: 0 }));
+      const states = experts.map(() => makerState());
       for (let start = 0; start < tensor.elements; start += MERGE_SLICE) {
         throwIfCancelled(signal);
-        const cut = withCuts(work, await readSlice(context, tensor, work, start, Math.min(MERGE_SLICE, tensor.elements - start)), taken);
+        const cut = withMasks(work, await readSlice(context, tensor, work, start, Math.min(MERGE_SLICE, tensor.elements - start)), states);
         if (cut.op.kind === "ties") majority += voteBalance(cut.op, cut.slice);
       }
     }
@@ -69,6 +74,12 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
     const output = byName.get(tensor.name);
     return output && build(output, majority);
   };
+}
+
+/** How the masks of a tensor are made while merging, where its pass kept none. */
+function makersOf(stats: TensorStats | undefined): TensorWork["makers"] {
+  const makers = stats?.experts.map((e): MaskMaker | undefined => e.maker ?? (e.cut && { kind: "cut", cut: e.cut, dropZero: false }));
+  return makers?.some(Boolean) ? makers : undefined;
 }
 
 /** Rows of ids that carry two meanings, and what they take (METHODS 8.4). */

@@ -4,11 +4,10 @@ import { Scratch } from "../core/scratch";
 import { staged } from "../core/stages";
 import { toFloat32 } from "../formats/dtypes";
 import type { Gpu } from "../gpu/gpu";
-import { magnitudes } from "../fisher/magnitude";
-import { maskOf, type Cut } from "../kernels/stats/trim";
+import { makeMask, makerState, needsRows, type MakerState, type MaskMaker } from "../kernels/stats/maskMaker";
 import { applyOpCpu } from "../merge/cpu";
 import { applyOpGpu } from "../merge/gpu";
-import { readsOf, type OpSlice, type TensorOp } from "../merge/ops";
+import { readsOf, SLICE_ALIGN, sliceMask, type Mask, type OpSlice, type TensorOp } from "../merge/ops";
 import type { OutputTensor } from "../model/pairing";
 import type { PlannedRead } from "../store/readAhead";
 
@@ -17,19 +16,18 @@ export const MERGE_SLICE = 4 * 1024 * 1024;
 /** Most bytes of one read of a tensor that is copied as it is. */
 export const COPY_PIECE = 8 * 1024 * 1024;
 
-/** Another operation for rows [row0, row1) of a tensor, such as those of ids with two meanings; it takes no cuts. */
+/** Another operation for rows [row0, row1) of a tensor, such as those of ids with two meanings; it takes no masks. */
 export interface RowOp {
   row0: number;
   row1: number;
   op: TensorOp;
 }
 
-/** What is done to one output tensor. Masks of `op` are those of the whole tensor; `cuts` make masks from |delta| on the way. */
+/** What is done to one output tensor. Masks of `op` are those of the whole tensor; `makers` make masks on the way. */
 export interface TensorWork {
   op: TensorOp;
   rows?: RowOp[];
-  cuts?: (Cut | undefined)[];
-  dropZero?: boolean;
+  makers?: (MaskMaker | undefined)[];
 }
 
 export interface MergeSources {
@@ -50,7 +48,7 @@ export async function leaseSlice(sources: MergeSources, tensor: OutputTensor, wo
     return { dtype, bytes: lease.bytes };
   };
   const reads = await Promise.allSettled([
-    wanted.some((w) => w.base) || work.cuts ? side(sources.base, tensor.baseName, "base") : undefined,
+    wanted.some((w) => w.base) || work.makers ? side(sources.base, tensor.baseName, "base") : undefined,
     ...sources.experts.map((expert, k) => (wanted.some((w) => w.experts[k]) && tensor.tunedNames[k] !== undefined ? side(expert, tensor.tunedNames[k]!, `expert ${k}`) : undefined)),
   ]);
   const failed = reads.find((read) => read.status === "rejected");
@@ -69,14 +67,37 @@ export async function readSlice(sources: MergeSources, tensor: OutputTensor, wor
   return (await leaseSlice({ base: unleased(sources.base), experts: sources.experts.map(unleased) }, tensor, work, start, elements, scratch)).slice;
 }
 
-/** Masks of a slice from the cuts on |delta|, in arrays of `scratch` under names that leaseSlice does not use; `taken` counts equal keys from slice to slice, per model. */
-export function withCuts(work: TensorWork, slice: OpSlice, taken: { taken: number }[], scratch = new Scratch()): { op: TensorOp; slice: OpSlice } {
-  const { op, cuts } = work;
-  if (!cuts || (op.kind !== "add" && op.kind !== "ties")) return { op, slice };
+/**
+ * Masks of a slice that are made on the way, from all models as f32, in arrays of `scratch` under names that leaseSlice does
+ * not use; `states` count equal keys from slice to slice, per model.
+ */
+export function withMasks(work: TensorWork, slice: OpSlice, states: MakerState[], scratch = new Scratch()): { op: TensorOp; slice: OpSlice } {
+  const { op, makers } = work;
+  if (!makers || (op.kind !== "add" && op.kind !== "ties")) return { op, slice };
   const n = slice.elements;
   const base = toFloat32(slice.base!.bytes, slice.base!.dtype, scratch.floats("base as f32", n));
-  const masks = cuts.map((cut, k) => (cut ? maskOf(magnitudes(base, toFloat32(slice.experts[k]!.bytes, slice.experts[k]!.dtype, scratch.floats("expert as f32", n)), scratch.floats("keys", n)), cut, work.dropZero ?? false, taken[k]!) : undefined));
-  return { op: { ...op, masks }, slice: { ...slice, start: 0 } };
+  const alone = makers.every((maker) => maker?.kind !== "variance");
+  const value = (k: number, name: string): Float32Array => toFloat32(slice.experts[k]!.bytes, slice.experts[k]!.dtype, scratch.floats(name, n));
+  const all = alone ? [] : makers.map((_, k) => value(k, `expert ${k} as f32`));
+  const masks = makers.map((maker, k) => {
+    if (!maker) return undefined;
+    const tuned = alone ? { [k]: value(k, "expert as f32") } : all;
+    return makeMask(maker, base, tuned as Float32Array[], k, slice.start, states[k]!, scratch);
+  });
+  return { op: { ...op, masks: masks.map((mask, k) => atStart(mask, op.masks?.[k], slice)) }, slice: { ...slice, start: 0 } };
+}
+
+/** A mask of the slice; where none was made, that part of the one that covers the tensor. */
+const atStart = (made: Mask, whole: Mask, slice: OpSlice): Mask => made ?? sliceMask(whole, slice);
+
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+
+/** Elements per slice of a tensor; whole rows where a mask needs them, and then the tensor at once where rows do not fall on words. */
+export function sliceOf(tensor: { shape: readonly number[]; elements: number }, sliceElements: number, wholeRows: boolean): number {
+  if (!wholeRows) return sliceElements;
+  const cols = tensor.shape.length >= 2 ? tensor.shape.at(-1)! : tensor.elements;
+  const unit = (Math.max(1, cols) / gcd(Math.max(1, cols), SLICE_ALIGN)) * SLICE_ALIGN;
+  return unit * Math.max(1, Math.floor(sliceElements / unit));
 }
 
 async function apply(gpu: Gpu | undefined, op: TensorOp, slice: OpSlice, dtype: FloatDtype, signal?: AbortSignal): Promise<Uint8Array> {
@@ -99,18 +120,19 @@ export async function* mergeTensor(
   const dtype = tensor.dtype as FloatDtype;
   const cols = tensor.shape.length >= 2 ? tensor.elements / tensor.shape[0]! : 1;
   const width = bytesPerElement(dtype);
-  const taken = sources.experts.map(() => ({ taken: 0 }));
+  const states = sources.experts.map(() => makerState());
+  const step = sliceOf(tensor, sliceElements, work.makers?.some(needsRows) ?? false);
   const scratch = Scratch.take();
   try {
-    for (let start = 0; start < tensor.elements; start += sliceElements) {
+    for (let start = 0; start < tensor.elements; start += step) {
       throwIfCancelled(signal);
-      const elements = Math.min(sliceElements, tensor.elements - start);
+      const elements = Math.min(step, tensor.elements - start);
       const { slice, done } = await leaseSlice(sources, tensor, work, start, elements, scratch);
       let bytes: Uint8Array;
       try {
         throwIfCancelled(signal);
-        const cut = work.cuts ? staged(signal, "select", elements * width, () => withCuts(work, slice, taken, scratch)) : { op: work.op, slice };
-        bytes = await apply(gpu, cut.op, cut.slice, dtype, signal);
+        const masked = work.makers ? staged(signal, "select", elements * width, () => withMasks(work, slice, states, scratch)) : { op: work.op, slice };
+        bytes = await apply(gpu, masked.op, masked.slice, dtype, signal);
         for (const { row0, row1, op } of work.rows ?? []) {
           const from = Math.max(row0 * cols, start);
           const to = Math.min(row1 * cols, start + elements);
@@ -158,7 +180,7 @@ export function isPlainCopy(sources: MergeSources, tensor: OutputTensor): boolea
  * The reads of mergeTensor and copyTensor for these tensors, in their order; source 0 is the base, k + 1 expert k. `reads`
  * says which models the operation of a tensor reads.
  */
-export function mergeReads(sources: MergeSources, tensors: readonly OutputTensor[], reads: (tensor: OutputTensor) => { base: boolean; experts: boolean[] }, sliceElements: number, pieceBytes = COPY_PIECE): PlannedRead[] {
+export function mergeReads(sources: MergeSources, tensors: readonly OutputTensor[], reads: (tensor: OutputTensor) => { base: boolean; experts: boolean[]; wholeRows?: boolean }, sliceElements: number, pieceBytes = COPY_PIECE): PlannedRead[] {
   const plan: PlannedRead[] = [];
   for (const tensor of tensors) {
     if (isPlainCopy(sources, tensor)) {
@@ -173,8 +195,9 @@ export function mergeReads(sources: MergeSources, tensors: readonly OutputTensor
       if (name === undefined || !(source === 0 ? wanted.base : wanted.experts[source - 1])) return [];
       return [{ source, name, width: bytesPerElement(checkpoint.tensors.get(name)!.dtype as FloatDtype) }];
     });
-    for (let start = 0; start < tensor.elements; start += sliceElements)
-      for (const { source, name, width } of sides) plan.push({ source, name, offset: start * width, length: Math.min(sliceElements, tensor.elements - start) * width });
+    const step = sliceOf(tensor, sliceElements, wanted.wholeRows ?? false);
+    for (let start = 0; start < tensor.elements; start += step)
+      for (const { source, name, width } of sides) plan.push({ source, name, offset: start * width, length: Math.min(step, tensor.elements - start) * width });
   }
   return plan;
 }

@@ -7,11 +7,12 @@ import { bytesPerElement, isFloatDtype, type Checkpoint, type FloatDtype, type T
 import { openCheckpoint } from "../formats/checkpoint";
 import { Scratch } from "../core/scratch";
 import { toFloat32 } from "../formats/dtypes";
+import { countsEquals, makerState, needsRows } from "../kernels/stats/maskMaker";
 import { HEAD } from "../model/architectures";
 import { applyOpCpu } from "../merge/cpu";
 import type { OutputTensor } from "../model/pairing";
 import type { ReadAhead } from "../store/readAhead";
-import { readSlice, withCuts, type MergeSources, type TensorWork } from "./mergeTensor";
+import { readSlice, sliceOf, withMasks, type MergeSources, type TensorWork } from "./mergeTensor";
 import type { OutputPlan } from "./plan";
 import type { WrittenFile } from "./writer";
 
@@ -179,11 +180,11 @@ async function compareTiles(job: VerifyJob, result: Checkpoint): Promise<{ compa
     if (last?.name !== tensor.name) last = { name: tensor.name, work: await job.workOf(tensor) };
     const { work } = last;
     if (!work) continue;
-    // A cut that keeps an exact number of equal keys can only be followed from the tensor's beginning.
-    const fromStart = work.cuts?.some((c) => c && Number.isFinite(c.equal)) ?? false;
-    const blocks = Math.ceil(tensor.elements / TILE_ELEMENTS);
-    const start = fromStart ? 0 : (rng.next() % blocks) * TILE_ELEMENTS;
-    const elements = Math.min(TILE_ELEMENTS, tensor.elements - start);
+    const fromStart = work.makers?.some((maker) => maker && countsEquals(maker)) ?? false;
+    const tile = sliceOf(tensor, TILE_ELEMENTS, work.makers?.some(needsRows) ?? false);
+    const blocks = Math.ceil(tensor.elements / tile);
+    const start = fromStart ? 0 : (rng.next() % blocks) * tile;
+    const elements = Math.min(tile, tensor.elements - start);
     const want = await cpuTile(job.sources, tensor, work, start, elements);
     const width = bytesPerElement(tensor.dtype as FloatDtype);
     const got = await result.read(tensor.name, start * width, elements * width);
@@ -200,7 +201,7 @@ async function compareTiles(job: VerifyJob, result: Checkpoint): Promise<{ compa
 
 async function cpuTile(sources: MergeSources, tensor: OutputTensor, work: TensorWork, start: number, elements: number): Promise<Uint8Array> {
   const slice = await readSlice(sources, tensor, work, start, elements);
-  const cut = withCuts(work, slice, sources.experts.map(() => ({ taken: 0 })));
+  const cut = withMasks(work, slice, sources.experts.map(() => makerState()));
   const dtype = tensor.dtype as FloatDtype;
   const out = applyOpCpu(cut.op, cut.slice, dtype).slice();
   const cols = tensor.shape.length >= 2 ? tensor.elements / tensor.shape[0]! : 1;

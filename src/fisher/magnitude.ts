@@ -3,6 +3,7 @@ import { bytesPerElement, type FloatDtype } from "../core/tensors";
 import { Scratch } from "../core/scratch";
 import { clockOf } from "../core/stages";
 import { toFloat32 } from "../formats/dtypes";
+import { magnitudes } from "../kernels/stats/maskMaker";
 import { cutOf, cutWithoutRank, rankOf, RankSelect, type Cut, type KeepRule } from "../kernels/stats/trim";
 import type { Change } from "./trimTensor";
 
@@ -51,12 +52,6 @@ export async function* slicesOf(change: Sides, signal?: AbortSignal): AsyncGener
     // A read ahead that nobody waited for may still write into its arrays: they are not handed on then.
     if (finished) scratch.give();
   }
-}
-
-/** |theta - theta0| in f32, the key of magnitude trimming. */
-export function magnitudes(base: Float32Array, tuned: Float32Array, keys: Float32Array = new Float32Array(base.length)): Float32Array {
-  for (let i = 0; i < keys.length; i++) keys[i] = Math.abs(Math.fround(tuned[i]! - base[i]!));
-  return keys;
 }
 
 /** sum theta0^2 and sum delta^2 in float64. `add` sees every slice's keys, which are overwritten after it. */

@@ -1,8 +1,10 @@
 import type { Checkpoint } from "../core/tensors";
+import type { MaskMaker } from "../kernels/stats/maskMaker";
 import type { Cut, TrimRule } from "../kernels/stats/trim";
 import type { ModelConfig } from "../model/config";
 import type { TensorRole } from "../model/roles";
 import type { PassJournal } from "./journal";
+import type { TensorStudy } from "./study";
 
 /** Sums for one fine-tuned model over one tensor; all in float64, over the stored values. delta = theta - theta0. */
 export interface ExpertStats {
@@ -23,6 +25,10 @@ export interface ExpertStats {
   probe?: { base2: number; dot: number; kept2: number } | undefined;
   /** The mask is made again from |delta| while merging, instead of being kept. */
   cut?: Cut | undefined;
+  /** The mask is made again in another way than by a cut on |delta|. */
+  maker?: MaskMaker | undefined;
+  /** Multiplies what the mask keeps. */
+  rescale?: number | undefined;
 }
 
 /** What a pass knows of one tensor of the output. */
@@ -34,6 +40,8 @@ export interface TensorStats extends TensorRole {
   fisherSum?: number | undefined;
   /** sum theta0^2; absent where it was not needed. */
   base2Sum?: number | undefined;
+  /** What the method asked for beside these sums. */
+  study?: TensorStudy | undefined;
   experts: ExpertStats[];
 }
 

@@ -36,13 +36,13 @@ function arc(angle: number, t: number): [number, number] {
 
 /**
  * NuSLERP of two vectors (whole tensors, rows or columns): SLERP with norms of at least 1e-7, and the straight line only where
- * |sin w| < 1e-8, opposite vectors included.
+ * |sin w| < 1e-7, opposite vectors included: below that an arc cosine in float64 is noise.
  * Source: mergekit nuslerp (METHODS 9).
  */
 export function nuslerp(G: Gram, t: number): [number, number] {
   const n = norms(G).map((x) => Math.max(x, 1e-7));
   const angle = Math.acos(clamp(G[0]![1]! / (n[0]! * n[1]!)));
-  return Math.abs(Math.sin(angle)) < 1e-8 ? [1 - t, t] : arc(angle, t);
+  return Math.abs(Math.sin(angle)) < 1e-7 ? [1 - t, t] : arc(angle, t);
 }
 
 /** Share of the second of two weighted models; a half where the weights cancel (METHODS 9, nuslerp). */

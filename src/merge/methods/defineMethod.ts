@@ -1,4 +1,5 @@
 import type { Params, ParamSpecs } from "../../core/params";
+import type { Study, TensorStudy } from "../../fisher/study";
 import type { TensorRole } from "../../model/roles";
 import type { Mask, TensorOp } from "../ops";
 import type { TrimRule } from "../trim";
@@ -35,6 +36,12 @@ export interface PlanContext {
   rho?: number;
   /** Sum over the model of the signs of the votes; only asked for when `needsMajority`. */
   majority?: number;
+  /** Entries per row; a vector is one row. */
+  cols: number;
+  /** What `study` found. */
+  study?: TensorStudy;
+  /** Factor of each model's masked change; 1 where nothing is given back. */
+  rescale: number[];
 }
 
 export interface MergeMethod {
@@ -59,6 +66,10 @@ export interface MergeMethod {
    * the Fisher. Throws "bad-recipe" when the weights cannot be used.
    */
   coefficients?(params: Params, weights: readonly number[]): number[];
+  /** What must be read of a tensor before it can be merged; the finding is kept with the pass and given to planTensor. */
+  study?(params: Params, tensor: TensorFacts, models: number): Study | undefined;
+  /** Share of each model's change that a tensor takes once it was studied, in place of `coefficients`; for the page. */
+  tensorShares?(params: Params, weights: readonly number[], study: TensorStudy): number[];
   /** Warnings about these parameters and weights, in sentences. */
   advise?(params: Params, weights: readonly number[]): string[];
   /** Whether planTensor wants `majority`, which takes a walk over all tensors first. */

@@ -1,13 +1,29 @@
 import { StudioError } from "../../core/errors";
 import type { MergeMethod } from "./defineMethod";
+import { arceeFusion } from "./arceeFusion";
+import { breadcrumbs, breadcrumbsTies } from "./breadcrumbs";
+import { dareLinear, dareTies } from "./dare";
+import { della, dellaLinear } from "./della";
 import { fimTa } from "./fimTa";
 import { fimTies } from "./fimTies";
+import { karcher } from "./karcher";
 import { linear } from "./linear";
+import { modelStock } from "./modelStock";
+import { multislerp } from "./multislerp";
+import { nearswap } from "./nearswap";
+import { nuslerp } from "./nuslerp";
+import { passthrough } from "./passthrough";
+import { ram, ramPlus } from "./ram";
+import { sce } from "./sce";
+import { slerp } from "./slerp";
 import { taskArithmetic } from "./taskArithmetic";
 import { ties } from "./ties";
 
 /** Every method, in the order the panel offers them. */
-export const METHODS: readonly MergeMethod[] = [fimTies, fimTa, taskArithmetic, ties, linear];
+export const METHODS: readonly MergeMethod[] = [
+  fimTies, fimTa, taskArithmetic, ties, dareLinear, dareTies, linear, slerp, nuslerp, multislerp, karcher, modelStock,
+  della, dellaLinear, breadcrumbs, breadcrumbsTies, sce, nearswap, ram, ramPlus, arceeFusion, passthrough,
+];
 
 /** Throws "bad-recipe" for an id that no method has. */
 export function methodOf(id: string): MergeMethod {

@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
-import type { FloatDtype } from "../../../src/core/tensors";
+import type { FloatDtype, TensorSource } from "../../../src/core/tensors";
 import { fromFloat32, toFloat32 } from "../../../src/formats/dtypes";
 import { applyOpCpu, magnitudeKeys, voteBalance } from "../../../src/merge/cpu";
 import { methodOf, resolveParams, type TensorFacts } from "../../../src/merge/methods";
-import type { Mask, OpSlice, TensorOp, TiesOp } from "../../../src/merge/ops";
+import type { Mask, OpSlice, StoredBytes, TensorOp, TiesOp } from "../../../src/merge/ops";
+import { studyTensor } from "../../../src/merge/studyTensor";
 import { findCut, keepRule, maskOf } from "../../../src/merge/trim";
 import { describeTensor } from "../../../src/model/roles";
 import { readFixture } from "./fixture";
@@ -24,7 +25,14 @@ export async function mergeTensor(id: string, given: Record<string, unknown>, ba
     const keys = magnitudeKeys(slice.base!, e);
     return maskOf(keys, findCut(keys, keepRule(keys.length, plan.rule, plan.share)), plan.dropZero);
   });
-  const context = { params, weights, tensor, alphas: method.coefficients!(params, weights), masks };
+  const memory = (values: StoredBytes): TensorSource => ({
+    tensors: new Map([[name, { name, dtype: values.dtype, shape: [base.length], elements: base.length, file: "", begin: 0, end: values.bytes.byteLength }]]),
+    read: async (_, offset, length) => values.bytes.slice(offset, offset + length),
+  });
+  const wanted = method.study?.(params, tensor, experts.length);
+  const side = (values: StoredBytes) => ({ source: memory(values), name });
+  const found = wanted && (await studyTensor(wanted, { name, base: side(slice.base!), tuned: slice.experts.map(side), elements: base.length, cols: base.length }, new AbortController().signal));
+  const context = { params, weights, tensor, alphas: method.coefficients?.(params, weights) ?? weights, masks, cols: base.length, rescale: weights.map(() => 1), ...(found ? { study: found.study } : {}) };
   const majority = method.needsMajority?.(params, experts.length) ? voteBalance(method.planTensor(context) as TiesOp, slice) : undefined;
   return toFloat32(await apply(method.planTensor({ ...context, ...(majority === undefined ? {} : { majority }) }), slice, "F32"), "F32");
 }
@@ -39,6 +47,7 @@ function recipeOf(id: string, call: string): [method: string, params: Record<str
   const lambda = argument(call, "lam") ?? 1;
   if (id.startsWith("task_arithmetic")) return ["task-arithmetic", { lambda, normalize: call.includes("normalize=True") }];
   if (id.startsWith("linear")) return ["linear", { normalize: call.includes("normalize=True") }];
+  if (id.startsWith("slerp")) return ["slerp", { t: Number(/t=([\d.]+), whole/.exec(call)![1]) }];
   if (id.startsWith("ties_official")) return ["ties", { ...preset("official"), density: argument(call, "K") }];
   if (id.startsWith("l2s")) return ["ties", { ...preset("l2s"), density: 1 - Number(argument(call, "param_value_mask_rate")) }];
   return ["ties", { ...preset("mergekit"), density: argument(call, "density"), lambda, normalize: !call.includes("normalize=False") }];
@@ -46,7 +55,7 @@ function recipeOf(id: string, call: string): [method: string, params: Record<str
 
 /** The cases of mergekit-golden for the methods there are. */
 export const goldenCases = file.cases
-  .filter((c) => /^(task_arithmetic|ties|linear|l2s)/.test(c.id))
+  .filter((c) => /^(task_arithmetic|ties|linear|l2s|slerp)/.test(c.id))
   .map(({ id, call, inputs, output }) => {
     const [base, ...experts] = inputs.map((name) => tensors.get(name)!.values);
     const [method, params] = recipeOf(id, call);

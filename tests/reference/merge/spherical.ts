@@ -21,7 +21,7 @@ export function slerpReference(a: Vector, b: Vector, t: number): number[] {
 export function nuslerpReference(a: Vector, b: Vector, t: number): number[] {
   const cos = cosine(dot(times(a, 1 / Math.max(norm(a), 1e-7)), times(b, 1 / Math.max(norm(b), 1e-7))));
   const w = Math.acos(cos);
-  if (Math.abs(Math.sin(w)) < 1e-8) return add(times(a, 1 - t), times(b, t));
+  if (Math.abs(Math.sin(w)) < 1e-7) return add(times(a, 1 - t), times(b, t));
   return add(times(a, Math.sin((1 - t) * w) / Math.sin(w)), times(b, Math.sin(t * w) / Math.sin(w)));
 }
 
@@ -38,16 +38,16 @@ export function multislerpReference(vectors: readonly Vector[], weights: Vector,
 }
 
 /** The mean on the sphere by its definition: no tangent is left over. Plain gradient steps, many of them. */
-export function karcherReference(vectors: readonly Vector[]): number[] {
+export function karcherReference(vectors: readonly Vector[], steps = 500): number[] {
   const units = vectors.filter((v) => norm(v) > 0).map((v) => times(v, 1 / norm(v)));
   let u = times(add(...units), 1 / units.length);
   u = times(u, 1 / norm(u));
-  for (let step = 0; step < 500; step++) {
+  for (let step = 0; step < steps; step++) {
     const logs = units.map((v) => {
       const w = Math.acos(cosine(dot(u, v)));
       return w < 1e-12 ? v.map(() => 0) : times(add(v, times(u, -dot(u, v))), w / Math.sin(w));
     });
-    u = add(u, times(add(...logs), 0.5 / units.length));
+    u = add(u, times(add(...logs), 1 / units.length));
     u = times(u, 1 / norm(u));
   }
   return times(u, vectors.reduce((sum, v) => sum + norm(v), 0) / vectors.length);

@@ -18,7 +18,7 @@ const deltas = async (id: string, given: Record<string, unknown>, moves: number[
 };
 
 describe("golden tensors of the reference codes", () => {
-  test("all of them are here", () => expect(goldenCases.length).toBe(26));
+  test("all of them are here", () => expect(goldenCases.length).toBe(34));
   test.each(goldenCases.map((c) => [c.output, c] as const))("%s", async (_, c) => {
     expectClose(await mergeTensor(c.method, c.params, c.base, c.experts, c.weights), c.want, { atol: 1e-6 });
   });
@@ -140,7 +140,7 @@ describe("the registry", () => {
   });
 
   test("refuses unknown methods and wrong numbers of models", () => {
-    expect(() => methodOf("slerp")).toThrow('there is no method "slerp"');
+    expect(() => methodOf("slurp")).toThrow('there is no method "slurp"');
     expect(() => checkModels(methodOf("ties"), 0)).toThrow("it takes 1 to 8");
   });
 

@@ -2,8 +2,8 @@
  * Which entries of a change survive, for methods that draw them at random or keep a band of them. Every function is given a
  * slice and where it begins, and answers with one bit per entry, least significant first: slicing changes nothing.
  */
-import { StudioError } from "../core/errors";
-import { hashName, randomBits, randomUniform } from "../core/random";
+import { StudioError } from "../../core/errors";
+import { hashName, randomBits, randomUniform } from "../../core/random";
 import { maskWords, type Cut } from "./trim";
 
 /** Key of the random numbers of one tensor of one model: (seed, model, name); the counter is the element (METHODS 0.2). */

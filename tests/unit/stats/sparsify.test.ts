@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { MT19937 } from "../../../src/core/random";
-import { bandMask, bernoulliMask, breadcrumbsCounts, checkDella, dellaMask, drawKey, fusionKeys, fusionRanks, fusionThreshold, varianceKeys } from "../../../src/merge/sparsify";
-import { findCut, maskBit, popcount, type Cut } from "../../../src/merge/trim";
+import { bandMask, bernoulliMask, breadcrumbsCounts, checkDella, dellaMask, drawKey, fusionKeys, fusionRanks, fusionThreshold, varianceKeys } from "../../../src/kernels/stats/sparsify";
+import { findCut, maskBit, popcount, type Cut } from "../../../src/kernels/stats/trim";
 
 const bits = (mask: Uint32Array, n: number): number[] => Array.from({ length: n }, (_, i) => (maskBit(mask, i) ? 1 : 0));
 function randomKeys(n: number, seed: number): Float32Array {

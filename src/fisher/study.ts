@@ -1,0 +1,31 @@
+/**
+ * What a method must know of a tensor before it can merge it, beyond the sums of its changes.
+ *   gram      inner products of the base and the models, or of the changes; of whole tensors, of each row or of each column
+ *   masks     one mask per model, made again while merging; with `rescale` l1 what |delta|_1 lost by it is given back
+ *   variance  the `share` of the entries with a variance above 0 that vary most; then mean delta^2 of each model there
+ *   touched   how many entries each model changes alone, and how many together with another
+ *   fusion    the threshold over |delta| times the divergence of the row
+ */
+export type Study =
+  | { kind: "gram"; of: "models" | "changes"; by: "tensor" | "row" | "column" }
+  | { kind: "masks"; masks: MaskStudy; rescale: "l1" | "none" }
+  | { kind: "variance"; share: number }
+  | { kind: "touched" }
+  | { kind: "fusion" };
+
+export type MaskStudy =
+  | { kind: "random"; keep: number; seed: number }
+  | { kind: "ranks"; density: number; epsilon: number; seed: number }
+  | { kind: "band"; density: number; gamma: number };
+
+/** What a study found, as plain data; it is kept with the pass. */
+export interface TensorStudy {
+  /** Symmetric; index 0 is the base where the models were asked for. */
+  gram?: number[][];
+  /** Per row or column: one array for each pair (i, j), i <= j, in the order (0, 0), (0, 1), .. (1, 1), .. */
+  lineGram?: Float64Array[];
+  /** Mean delta^2 of each model after the mask of the variance. */
+  delta2Means?: number[];
+  /** Entries that a model changes alone, and together with others. */
+  touched?: { alone: number; shared: number }[];
+}
