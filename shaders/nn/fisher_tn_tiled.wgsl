@@ -17,13 +17,6 @@ override PACKED: bool = false;
 override PACKED_DY: bool = false;
 override TIED: bool = false;
 override SQUARE: bool = true;
-override GROUP_X: u32 = 16u;
-override GROUP_Y: u32 = 16u;
-override ROWS: u32 = 4u;
-override COLUMNS: u32 = 4u;
-override DEPTH: u32 = 16u;
-override TILE_N: u32 = GROUP_Y * ROWS;
-override TILE_K: u32 = GROUP_X * COLUMNS;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
@@ -33,36 +26,20 @@ override TILE_K: u32 = GROUP_X * COLUMNS;
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;
 @group(0) @binding(6) var<uniform> params: Params;
 
-// Vectors of four n or k: [token][n / 4], [token][k / 4].
-var<workgroup> ds: array<vec4f, TILE_N * DEPTH / 4u>;
-var<workgroup> xs: array<vec4f, TILE_K * DEPTH / 4u>;
-
-// Values of x from element i: four, or the first `count` and zeros. dx4 and dy4 do the same.
+// In `left` and `right` vectors of four n or k: [token][n / 4], [token][k / 4].
 fn x4(i: u32, count: u32) -> vec4f {
   if (PACKED) { return x[i >> 2u]; }
-  var v = vec4f(x[i >> 2u][i & 3u], 0.0, 0.0, 0.0);
-  if (count > 1u) { v.y = x[(i + 1u) >> 2u][(i + 1u) & 3u]; }
-  if (count > 2u) { v.z = x[(i + 2u) >> 2u][(i + 2u) & 3u]; }
-  if (count > 3u) { v.w = x[(i + 3u) >> 2u][(i + 3u) & 3u]; }
-  return v;
+  return upto(count, vec4f(x[i >> 2u][i & 3u], x[(i + 1u) >> 2u][(i + 1u) & 3u], x[(i + 2u) >> 2u][(i + 2u) & 3u], x[(i + 3u) >> 2u][(i + 3u) & 3u]));
 }
 
 fn dx4(i: u32, count: u32) -> vec4f {
   if (PACKED) { return dx[i >> 2u]; }
-  var v = vec4f(dx[i >> 2u][i & 3u], 0.0, 0.0, 0.0);
-  if (count > 1u) { v.y = dx[(i + 1u) >> 2u][(i + 1u) & 3u]; }
-  if (count > 2u) { v.z = dx[(i + 2u) >> 2u][(i + 2u) & 3u]; }
-  if (count > 3u) { v.w = dx[(i + 3u) >> 2u][(i + 3u) & 3u]; }
-  return v;
+  return upto(count, vec4f(dx[i >> 2u][i & 3u], dx[(i + 1u) >> 2u][(i + 1u) & 3u], dx[(i + 2u) >> 2u][(i + 2u) & 3u], dx[(i + 3u) >> 2u][(i + 3u) & 3u]));
 }
 
 fn dy4(i: u32, count: u32) -> vec4f {
   if (PACKED_DY) { return dy[i >> 2u]; }
-  var v = vec4f(dy[i >> 2u][i & 3u], 0.0, 0.0, 0.0);
-  if (count > 1u) { v.y = dy[(i + 1u) >> 2u][(i + 1u) & 3u]; }
-  if (count > 2u) { v.z = dy[(i + 2u) >> 2u][(i + 2u) & 3u]; }
-  if (count > 3u) { v.w = dy[(i + 3u) >> 2u][(i + 3u) & 3u]; }
-  return v;
+  return upto(count, vec4f(dy[i >> 2u][i & 3u], dy[(i + 1u) >> 2u][(i + 1u) & 3u], dy[(i + 2u) >> 2u][(i + 2u) & 3u], dy[(i + 3u) >> 2u][(i + 3u) & 3u]));
 }
 
 fn squared(g: vec4f) -> vec4f {
@@ -88,9 +65,9 @@ fn store4(n: u32, k: u32, v: vec4f) {
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_id) lid: vec3u, @builtin(local_invocation_index) local: u32) {
   let group = params.group0 + wid.x + wid.y * count.x;
-  let groups_k = (params.K + TILE_K - 1u) / TILE_K;
-  let k0 = (group % groups_k) * TILE_K;
-  let n0 = (group / groups_k) * TILE_N;
+  let groups_k = (params.K + TILE_COLUMNS - 1u) / TILE_COLUMNS;
+  let k0 = (group % groups_k) * TILE_COLUMNS;
+  let n0 = (group / groups_k) * TILE_ROWS;
   let N = params.N;
   let K = params.K;
   let n = n0 + 4u * lid.y;
@@ -102,34 +79,34 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u
     var ga4 = vec4f(); var gb4 = vec4f(); var ga5 = vec4f(); var gb5 = vec4f(); var ga6 = vec4f(); var gb6 = vec4f(); var ga7 = vec4f(); var gb7 = vec4f();
     let end = starts[s + 1u];
     for (var t0 = starts[s]; t0 < end; t0 += DEPTH) {
-      for (var i = local; i < TILE_N * DEPTH / 4u; i += GROUP_X * GROUP_Y) {
-        let t = t0 + i / (TILE_N / 4u);
-        let c = n0 + 4u * (i % (TILE_N / 4u));
+      for (var i = local; i < TILE_ROWS * DEPTH / 4u; i += GROUP_X * GROUP_Y) {
+        let t = t0 + i / (TILE_ROWS / 4u);
+        let c = n0 + 4u * (i % (TILE_ROWS / 4u));
         var v = vec4f();
         if (t < end && c < N) { v = dy4(t * params.stride + params.column0 + c, N - c); }
-        ds[i] = v;
+        left[i] = v;
       }
-      for (var i = local; i < TILE_K * DEPTH / 4u; i += GROUP_X * GROUP_Y) {
-        let t = t0 + i / (TILE_K / 4u);
-        let c = k0 + 4u * (i % (TILE_K / 4u));
+      for (var i = local; i < TILE_COLUMNS * DEPTH / 4u; i += GROUP_X * GROUP_Y) {
+        let t = t0 + i / (TILE_COLUMNS / 4u);
+        let c = k0 + 4u * (i % (TILE_COLUMNS / 4u));
         var v = vec4f();
         if (t < end && c < K) { v = x4(t * K + c, K - c); }
-        xs[i] = v;
+        right[i] = v;
       }
       workgroupBarrier();
       for (var q = 0u; q < DEPTH; q++) {
-        let r = q * (TILE_N / 4u) + lid.y;
-        let c = q * (TILE_K / 4u) + lid.x;
-        let xa = xs[c];
-        let da = ds[r];
+        let r = q * (TILE_ROWS / 4u) + lid.y;
+        let c = q * (TILE_COLUMNS / 4u) + lid.x;
+        let xa = right[c];
+        let da = left[r];
         var xb = vec4f();
-        if (COLUMNS > 4u) { xb = xs[c + GROUP_X]; }
+        if (COLUMNS > 4u) { xb = right[c + GROUP_X]; }
         ga0 = fma(vec4f(da.x), xa, ga0); if (COLUMNS > 4u) { gb0 = fma(vec4f(da.x), xb, gb0); }
         ga1 = fma(vec4f(da.y), xa, ga1); if (COLUMNS > 4u) { gb1 = fma(vec4f(da.y), xb, gb1); }
         ga2 = fma(vec4f(da.z), xa, ga2); if (COLUMNS > 4u) { gb2 = fma(vec4f(da.z), xb, gb2); }
         ga3 = fma(vec4f(da.w), xa, ga3); if (COLUMNS > 4u) { gb3 = fma(vec4f(da.w), xb, gb3); }
         if (ROWS > 4u) {
-          let db = ds[r + GROUP_Y];
+          let db = left[r + GROUP_Y];
           ga4 = fma(vec4f(db.x), xa, ga4); if (COLUMNS > 4u) { gb4 = fma(vec4f(db.x), xb, gb4); }
           ga5 = fma(vec4f(db.y), xa, ga5); if (COLUMNS > 4u) { gb5 = fma(vec4f(db.y), xb, gb5); }
           ga6 = fma(vec4f(db.z), xa, ga6); if (COLUMNS > 4u) { gb6 = fma(vec4f(db.z), xb, gb6); }
@@ -141,7 +118,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u
     if (TIED) {
       for (var t = starts[s]; t < end; t++) {
         let row = tokens[t] - params.row0 - n0; // wraps to a large number below the tile
-        if (row >= TILE_N || k >= K) { continue; }
+        if (row >= TILE_ROWS || k >= K) { continue; }
         let ea = dx4(t * K + k, K - k);
         var eb = vec4f();
         if (COLUMNS > 4u && k + 4u * GROUP_X < K) { eb = dx4(t * K + k + 4u * GROUP_X, K - k - 4u * GROUP_X); }

@@ -1,140 +1,83 @@
-// gemm_nn_tiled: dx[m,k] (+)= sum_n dy[m, column0 + n] * weight[n,k]        (dX = dY W)
-//   0 in   dy      [M, stride]  f32    columns [column0, column0 + N)
-//   1 in   weight  [N, K]       as stored (lib/weights)
-//   2 out  dx      [M, K]       f32    = , or += when accumulate is 1
-//   3 uniform      M, N, K, stride, column0, accumulate, group0: u32
-// Form for hardware: GROUP_X by GROUP_Y invocations share pieces of dy and weight, DEPTH values of n deep, in workgroup
-// memory; each keeps ROWS by COLUMNS (4 or 8) sums in registers, rows GROUP_Y apart, columns in fours GROUP_X fours
-// apart. Sums in f32, n ascending. PACKED: K % 4 == 0. PACKED_DY: stride, column0 and N % 4 == 0.
-struct Params { M: u32, N: u32, K: u32, stride: u32, column0: u32, accumulate: u32, group0: u32 }
+// gemm_nn_tiled: dx[m,k] (+)= sum_i sum_n dy_i[m, column0_i + n] * weight_i[n,k]        (dX = dY W)
+//   for up to three weights on one x in one dispatch: q, k and v, gate and up, or panels; i = a, b, c; SEGMENTS says how many
+//   0 in   dy_a      [M, stride_a]  f32   columns [column0_a, column0_a + n_a); those past SEGMENTS are not read
+//   1 in   dy_b      [M, stride_b]  f32
+//   2 in   dy_c      [M, stride_c]  f32
+//   3 in   weight_a  [n_a, K]   as stored (lib/weights); those past SEGMENTS are not read
+//   4 in   weight_b  [n_b, K]
+//   5 in   weight_c  [n_c, K]
+//   6 out  dx        [M, K]     f32    = , or += when accumulate is 1
+//   7 uniform        M, K, n_a, n_b, n_c, stride_*, column0_*, accumulate, group0: u32
+// Form for hardware (lib/tile, lib/tile_product): columns of an invocation in fours. Sums in f32, n ascending; each weight's
+// sum is added to dx before the next begins, so that one dispatch gives the bits of three. PACKED: K % 4 == 0.
+// PACKED_DY: every stride, column0 and n % 4 == 0.
+struct Params {
+  M: u32, K: u32, n_a: u32, n_b: u32, n_c: u32, stride_a: u32, stride_b: u32, stride_c: u32,
+  column0_a: u32, column0_b: u32, column0_c: u32, accumulate: u32, group0: u32,
+}
 
 override PACKED: bool = false;
 override PACKED_DY: bool = false;
-override GROUP_X: u32 = 16u;
-override GROUP_Y: u32 = 16u;
-override ROWS: u32 = 4u;
-override COLUMNS: u32 = 4u;
-override DEPTH: u32 = 16u;
-override TILE_M: u32 = GROUP_Y * ROWS;
-override TILE_N: u32 = GROUP_X * COLUMNS;
+override SECOND_FOUR: u32 = GROUP_X;
+const COLUMN_STEP = 1u;
+const COLUMN_SPAN = 4u;
 
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(1) var<storage, read> weight: array<vec2u>;
-@group(0) @binding(2) var<storage, read_write> dx: array<f32>;
-@group(0) @binding(3) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> dy_a: array<vec4f>;
+@group(0) @binding(1) var<storage, read> dy_b: array<vec4f>;
+@group(0) @binding(2) var<storage, read> dy_c: array<vec4f>;
+@group(0) @binding(3) var<storage, read> weight_a: array<vec2u>;
+@group(0) @binding(4) var<storage, read> weight_b: array<vec2u>;
+@group(0) @binding(5) var<storage, read> weight_c: array<vec2u>;
+@group(0) @binding(6) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(7) var<uniform> params: Params;
 
-// dy in vectors of four n, [n / 4][row]; weights in vectors of four k, [n][k / 4].
-var<workgroup> ds: array<vec4f, TILE_M * DEPTH / 4u>;
-var<workgroup> ws: array<vec4f, TILE_N * DEPTH / 4u>;
-
-// Values of dy from element i: four, or the first `count` and zeros.
-fn dy4(i: u32, count: u32) -> vec4f {
-  if (PACKED_DY) { return dy[i >> 2u]; }
-  var v = vec4f(dy[i >> 2u][i & 3u], 0.0, 0.0, 0.0);
-  if (count > 1u) { v.y = dy[(i + 1u) >> 2u][(i + 1u) & 3u]; }
-  if (count > 2u) { v.z = dy[(i + 2u) >> 2u][(i + 2u) & 3u]; }
-  if (count > 3u) { v.w = dy[(i + 3u) >> 2u][(i + 3u) & 3u]; }
-  return v;
+fn weight_words(segment: u32, i: u32) -> vec2u {
+  if (SEGMENTS > 1u && segment == 1u) { return weight_b[i]; }
+  if (SEGMENTS > 2u && segment == 2u) { return weight_c[i]; }
+  return weight_a[i];
 }
 
-fn w1(i: u32) -> f32 {
-  if (WEIGHT_DTYPE == 0u) { return unpack_weight(weight[i >> 1u][i & 1u], false); }
-  return unpack_weight(weight[i >> 2u][(i >> 1u) & 1u], (i & 1u) == 1u);
+fn dy_fours(segment: u32, i: u32) -> vec4f {
+  if (SEGMENTS > 1u && segment == 1u) { return dy_b[i]; }
+  if (SEGMENTS > 2u && segment == 2u) { return dy_c[i]; }
+  return dy_a[i];
 }
 
-// Weights from element i: four, or the first `count` and zeros.
-fn w4(i: u32, count: u32) -> vec4f {
-  if (PACKED) {
-    if (WEIGHT_DTYPE == 0u) { return bitcast<vec4f>(vec4u(weight[i >> 1u], weight[(i >> 1u) + 1u])); }
-    let pair = weight[i >> 2u];
-    return vec4f(unpack_weight(pair.x, false), unpack_weight(pair.x, true), unpack_weight(pair.y, false), unpack_weight(pair.y, true));
-  }
-  var v = vec4f(w1(i), 0.0, 0.0, 0.0);
-  if (count > 1u) { v.y = w1(i + 1u); }
-  if (count > 2u) { v.z = w1(i + 2u); }
-  if (count > 3u) { v.w = w1(i + 3u); }
-  return v;
+// Neighbouring groups share columns, so that a piece of a weight is read from memory once.
+fn tile_of(group: u32) -> TilePlace {
+  let groups_m = (params.M + TILE_ROWS - 1u) / TILE_ROWS;
+  return TilePlace((group % groups_m) * TILE_ROWS, (group / groups_m) * TILE_COLUMNS, 0u, SEGMENTS);
 }
 
-// a + v * w with w a matrix of four rows, in ascending order of the sum.
-fn step4(a: vec4f, v: vec4f, w: mat4x4f) -> vec4f {
-  return fma(vec4f(v.w), w[3], fma(vec4f(v.z), w[2], fma(vec4f(v.y), w[1], fma(vec4f(v.x), w[0], a))));
+fn depth_of(segment: u32) -> u32 { return of_segment(segment, params.n_a, params.n_b, params.n_c); }
+
+fn left4(segment: u32, row: u32, n: u32) -> vec4f {
+  let count = depth_of(segment);
+  if (row >= params.M || n >= count) { return vec4f(); }
+  let i = row * of_segment(segment, params.stride_a, params.stride_b, params.stride_c) + of_segment(segment, params.column0_a, params.column0_b, params.column0_c) + n;
+  if (PACKED_DY) { return dy_fours(segment, i >> 2u); }
+  return upto(count - n, vec4f(dy_fours(segment, i >> 2u)[i & 3u], dy_fours(segment, (i + 1u) >> 2u)[(i + 1u) & 3u], dy_fours(segment, (i + 2u) >> 2u)[(i + 2u) & 3u], dy_fours(segment, (i + 3u) >> 2u)[(i + 3u) & 3u]));
 }
 
-fn store(m: u32, k: u32, value: f32) {
+// `right` holds vectors of four k, [n][k / 4].
+fn right_slot(i: u32) -> u32 { return i; }
+
+fn right4(segment: u32, i: u32, column: u32, n0: u32) -> vec4f {
+  let k = column + 4u * (i % (TILE_COLUMNS / 4u));
+  let n = n0 + i / (TILE_COLUMNS / 4u);
+  if (n >= depth_of(segment) || k >= params.K) { return vec4f(); }
+  return weight4(segment, n * params.K + k, params.K - k);
+}
+
+fn right_matrix(q: u32, column: u32) -> mat4x4f {
+  let c = q * TILE_COLUMNS + column;
+  return mat4x4f(right[c], right[c + TILE_COLUMNS / 4u], right[c + TILE_COLUMNS / 2u], right[c + 3u * (TILE_COLUMNS / 4u)]);
+}
+
+fn store(segment: u32, m: u32, k: u32, value: f32) {
   if (m >= params.M || k >= params.K) { return; }
   let at = m * params.K + k;
   var sum = value;
-  if (params.accumulate == 1u) { sum += dx[at]; }
+  if (params.accumulate == 1u || segment > 0u) { sum += dx[at]; }
   dx[at] = sum;
-}
-
-fn store4(m: u32, k: u32, v: vec4f) {
-  store(m, k, v.x);
-  store(m, k + 1u, v.y);
-  store(m, k + 2u, v.z);
-  store(m, k + 3u, v.w);
-}
-
-@compute @workgroup_size(GROUP_X, GROUP_Y)
-fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_id) lid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let group = params.group0 + wid.x + wid.y * count.x;
-  // Neighbouring groups share columns, so that a piece of the weight is read from memory once.
-  let groups_m = (params.M + TILE_M - 1u) / TILE_M;
-  let m0 = (group % groups_m) * TILE_M;
-  let k0 = (group / groups_m) * TILE_N;
-  let N = params.N;
-  let K = params.K;
-  var a0 = vec4f(); var b0 = vec4f(); var a1 = vec4f(); var b1 = vec4f(); var a2 = vec4f(); var b2 = vec4f(); var a3 = vec4f(); var b3 = vec4f();
-  var a4 = vec4f(); var b4 = vec4f(); var a5 = vec4f(); var b5 = vec4f(); var a6 = vec4f(); var b6 = vec4f(); var a7 = vec4f(); var b7 = vec4f();
-  for (var n0 = 0u; n0 < N; n0 += DEPTH) {
-    for (var i = local; i < TILE_M * DEPTH / 4u; i += GROUP_X * GROUP_Y) {
-      let n = n0 + 4u * (i % (DEPTH / 4u));
-      let row = i / (DEPTH / 4u);
-      var v = vec4f();
-      if (n < N && m0 + row < params.M) { v = dy4((m0 + row) * params.stride + params.column0 + n, N - n); }
-      ds[(i % (DEPTH / 4u)) * TILE_M + row] = v;
-    }
-    for (var i = local; i < TILE_N * DEPTH / 4u; i += GROUP_X * GROUP_Y) {
-      let k = k0 + 4u * (i % (TILE_N / 4u));
-      let n = n0 + i / (TILE_N / 4u);
-      var v = vec4f();
-      if (n < N && k < K) { v = w4(n * K + k, K - k); }
-      ws[i] = v;
-    }
-    workgroupBarrier();
-    for (var q = 0u; q < DEPTH / 4u; q++) {
-      let r = q * TILE_M + lid.y;
-      let c = q * TILE_N + lid.x;
-      let wa = mat4x4f(ws[c], ws[c + TILE_N / 4u], ws[c + TILE_N / 2u], ws[c + 3u * (TILE_N / 4u)]);
-      var wb = mat4x4f();
-      if (COLUMNS > 4u) {
-        let e = c + GROUP_X;
-        wb = mat4x4f(ws[e], ws[e + TILE_N / 4u], ws[e + TILE_N / 2u], ws[e + 3u * (TILE_N / 4u)]);
-      }
-      let v0 = ds[r]; a0 = step4(a0, v0, wa); if (COLUMNS > 4u) { b0 = step4(b0, v0, wb); }
-      let v1 = ds[r + GROUP_Y]; a1 = step4(a1, v1, wa); if (COLUMNS > 4u) { b1 = step4(b1, v1, wb); }
-      let v2 = ds[r + 2u * GROUP_Y]; a2 = step4(a2, v2, wa); if (COLUMNS > 4u) { b2 = step4(b2, v2, wb); }
-      let v3 = ds[r + 3u * GROUP_Y]; a3 = step4(a3, v3, wa); if (COLUMNS > 4u) { b3 = step4(b3, v3, wb); }
-      if (ROWS > 4u) {
-        let v4 = ds[r + 4u * GROUP_Y]; a4 = step4(a4, v4, wa); if (COLUMNS > 4u) { b4 = step4(b4, v4, wb); }
-        let v5 = ds[r + 5u * GROUP_Y]; a5 = step4(a5, v5, wa); if (COLUMNS > 4u) { b5 = step4(b5, v5, wb); }
-        let v6 = ds[r + 6u * GROUP_Y]; a6 = step4(a6, v6, wa); if (COLUMNS > 4u) { b6 = step4(b6, v6, wb); }
-        let v7 = ds[r + 7u * GROUP_Y]; a7 = step4(a7, v7, wa); if (COLUMNS > 4u) { b7 = step4(b7, v7, wb); }
-      }
-    }
-    workgroupBarrier();
-  }
-  let m = m0 + lid.y;
-  let k = k0 + 4u * lid.x;
-  store4(m, k, a0); if (COLUMNS > 4u) { store4(m, k + 4u * GROUP_X, b0); }
-  store4(m + GROUP_Y, k, a1); if (COLUMNS > 4u) { store4(m + GROUP_Y, k + 4u * GROUP_X, b1); }
-  store4(m + 2u * GROUP_Y, k, a2); if (COLUMNS > 4u) { store4(m + 2u * GROUP_Y, k + 4u * GROUP_X, b2); }
-  store4(m + 3u * GROUP_Y, k, a3); if (COLUMNS > 4u) { store4(m + 3u * GROUP_Y, k + 4u * GROUP_X, b3); }
-  if (ROWS > 4u) {
-    store4(m + 4u * GROUP_Y, k, a4); if (COLUMNS > 4u) { store4(m + 4u * GROUP_Y, k + 4u * GROUP_X, b4); }
-    store4(m + 5u * GROUP_Y, k, a5); if (COLUMNS > 4u) { store4(m + 5u * GROUP_Y, k + 4u * GROUP_X, b5); }
-    store4(m + 6u * GROUP_Y, k, a6); if (COLUMNS > 4u) { store4(m + 6u * GROUP_Y, k + 4u * GROUP_X, b6); }
-    store4(m + 7u * GROUP_Y, k, a7); if (COLUMNS > 4u) { store4(m + 7u * GROUP_Y, k + 4u * GROUP_X, b7); }
-  }
 }

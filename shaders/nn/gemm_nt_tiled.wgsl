@@ -1,137 +1,87 @@
-// gemm_nt_tiled: y[m, column0 + n] = sum_k x[m,k] * weight[n,k] + bias[column0 + n]        (Y = X W^T + b)
-//   0 in   x       [M, K]          f32
-//   1 in   weight  [N, K]          as stored (lib/weights)
-//   2 in   bias    [>= column0+N]  f32    read only when has_bias is 1
-//   3 out  y       [M, stride]     f32    =   columns [column0, column0 + N)
-//   4 uniform      M, N, K, stride, column0, has_bias, group0: u32
-// Form for hardware: GROUP_X by GROUP_Y invocations share pieces of x and weight, DEPTH values of k deep, in workgroup
-// memory; each keeps ROWS by COLUMNS (4 or 8) sums in registers, rows GROUP_Y and columns GROUP_X apart, so that
-// neighbours read and write neighbouring addresses. Sums in f32, k ascending. PACKED: K % 4 == 0.
-struct Params { M: u32, N: u32, K: u32, stride: u32, column0: u32, has_bias: u32, group0: u32 }
+// gemm_nt_tiled: y_i[m, column0_i + n] = sum_k x[m,k] * weight_i[n,k] + bias[bias0_i + column0_i + n]     (Y = X W^T + b)
+//   for up to three weights on one x in one dispatch: q, k and v, or gate and up; i = a, b, c, and SEGMENTS says how many
+//   0 in   x         [M, K]     f32
+//   1 in   weight_a  [n_a, K]   as stored (lib/weights); those past SEGMENTS are not read
+//   2 in   weight_b  [n_b, K]
+//   3 in   weight_c  [n_c, K]
+//   4 in   bias      the biases one after the other, f32    read for i only when bit i of has_bias is 1
+//   5 out  y_a       [M, stride_a]  f32    =   columns [column0_a, column0_a + n_a); those past SEGMENTS are not written
+//   6 out  y_b       [M, stride_b]  f32    =
+//   7 out  y_c       [M, stride_c]  f32    =
+//   8 uniform        M, K, n_a, n_b, n_c, stride_*, column0_*, bias0_b, bias0_c, has_bias, group0: u32; bias0_a is 0
+// Form for hardware (lib/tile, lib/tile_product): neighbours read and write neighbouring addresses. Sums in f32, k
+// ascending, so that one dispatch gives the bits of three. PACKED: K % 4 == 0.
+struct Params {
+  M: u32, K: u32, n_a: u32, n_b: u32, n_c: u32, stride_a: u32, stride_b: u32, stride_c: u32,
+  column0_a: u32, column0_b: u32, column0_c: u32, bias0_b: u32, bias0_c: u32, has_bias: u32, group0: u32,
+}
 
 override PACKED: bool = false;
-override GROUP_X: u32 = 16u;
-override GROUP_Y: u32 = 16u;
-override ROWS: u32 = 4u;
-override COLUMNS: u32 = 4u;
-override DEPTH: u32 = 16u;
-override TILE_M: u32 = GROUP_Y * ROWS;
-override TILE_N: u32 = GROUP_X * COLUMNS;
+override COLUMN_STEP: u32 = GROUP_X;
+override SECOND_FOUR: u32 = 4u * GROUP_X;
+const COLUMN_SPAN = 1u;
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read> weight: array<vec2u>;
-@group(0) @binding(2) var<storage, read> bias: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> weight_a: array<vec2u>;
+@group(0) @binding(2) var<storage, read> weight_b: array<vec2u>;
+@group(0) @binding(3) var<storage, read> weight_c: array<vec2u>;
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y_a: array<f32>;
+@group(0) @binding(6) var<storage, read_write> y_b: array<f32>;
+@group(0) @binding(7) var<storage, read_write> y_c: array<f32>;
+@group(0) @binding(8) var<uniform> params: Params;
 
-// Vectors of four k: [k / 4][row], [k / 4][column].
-var<workgroup> xs: array<vec4f, TILE_M * DEPTH / 4u>;
-var<workgroup> ws: array<vec4f, TILE_N * DEPTH / 4u>;
+fn weight_words(segment: u32, i: u32) -> vec2u {
+  if (SEGMENTS > 1u && segment == 1u) { return weight_b[i]; }
+  if (SEGMENTS > 2u && segment == 2u) { return weight_c[i]; }
+  return weight_a[i];
+}
 
-// Values of x from element i: four, or the first `count` and zeros.
-fn x4(i: u32, count: u32) -> vec4f {
+// Neighbouring groups share columns, so that a piece of a weight is read from memory once.
+fn tile_of(group: u32) -> TilePlace {
+  let groups_m = (params.M + TILE_ROWS - 1u) / TILE_ROWS;
+  let tiles_a = (params.n_a + TILE_COLUMNS - 1u) / TILE_COLUMNS;
+  let tiles_b = (params.n_b + TILE_COLUMNS - 1u) / TILE_COLUMNS;
+  let tile = group / groups_m;
+  let segment = select(0u, 1u, SEGMENTS > 1u && tile >= tiles_a) + select(0u, 1u, SEGMENTS > 2u && tile >= tiles_a + tiles_b);
+  return TilePlace((group % groups_m) * TILE_ROWS, (tile - of_segment(segment, 0u, tiles_a, tiles_a + tiles_b)) * TILE_COLUMNS, segment, segment + 1u);
+}
+
+fn depth_of(segment: u32) -> u32 { return params.K; }
+
+fn left4(segment: u32, row: u32, k: u32) -> vec4f {
+  if (row >= params.M || k >= params.K) { return vec4f(); }
+  let i = row * params.K + k;
   if (PACKED) { return x[i >> 2u]; }
-  var v = vec4f(x[i >> 2u][i & 3u], 0.0, 0.0, 0.0);
-  if (count > 1u) { v.y = x[(i + 1u) >> 2u][(i + 1u) & 3u]; }
-  if (count > 2u) { v.z = x[(i + 2u) >> 2u][(i + 2u) & 3u]; }
-  if (count > 3u) { v.w = x[(i + 3u) >> 2u][(i + 3u) & 3u]; }
-  return v;
+  return upto(params.K - k, vec4f(x[i >> 2u][i & 3u], x[(i + 1u) >> 2u][(i + 1u) & 3u], x[(i + 2u) >> 2u][(i + 2u) & 3u], x[(i + 3u) >> 2u][(i + 3u) & 3u]));
 }
 
-fn w1(i: u32) -> f32 {
-  if (WEIGHT_DTYPE == 0u) { return unpack_weight(weight[i >> 1u][i & 1u], false); }
-  return unpack_weight(weight[i >> 2u][(i >> 1u) & 1u], (i & 1u) == 1u);
+// `right` holds vectors of four k, [k / 4][n].
+fn right_slot(i: u32) -> u32 { return (i % (DEPTH / 4u)) * TILE_COLUMNS + i / (DEPTH / 4u); }
+
+fn right4(segment: u32, i: u32, column: u32, k0: u32) -> vec4f {
+  let k = k0 + 4u * (i % (DEPTH / 4u));
+  let n = column + i / (DEPTH / 4u);
+  if (k >= params.K || n >= of_segment(segment, params.n_a, params.n_b, params.n_c)) { return vec4f(); }
+  return weight4(segment, n * params.K + k, params.K - k);
 }
 
-// Weights from element i: four, or the first `count` and zeros.
-fn w4(i: u32, count: u32) -> vec4f {
-  if (PACKED) {
-    if (WEIGHT_DTYPE == 0u) { return bitcast<vec4f>(vec4u(weight[i >> 1u], weight[(i >> 1u) + 1u])); }
-    let pair = weight[i >> 2u];
-    return vec4f(unpack_weight(pair.x, false), unpack_weight(pair.x, true), unpack_weight(pair.y, false), unpack_weight(pair.y, true));
-  }
-  var v = vec4f(w1(i), 0.0, 0.0, 0.0);
-  if (count > 1u) { v.y = w1(i + 1u); }
-  if (count > 2u) { v.z = w1(i + 2u); }
-  if (count > 3u) { v.w = w1(i + 3u); }
-  return v;
+fn right_matrix(q: u32, column: u32) -> mat4x4f {
+  let c = q * TILE_COLUMNS + column;
+  return transpose(mat4x4f(right[c], right[c + GROUP_X], right[c + 2u * GROUP_X], right[c + 3u * GROUP_X]));
 }
 
-// a + v * w with w a matrix of four rows, in ascending order of the sum.
-fn step4(a: vec4f, v: vec4f, w: mat4x4f) -> vec4f {
-  return fma(vec4f(v.w), w[3], fma(vec4f(v.z), w[2], fma(vec4f(v.y), w[1], fma(vec4f(v.x), w[0], a))));
-}
-
-fn store(m: u32, n: u32, value: f32) {
-  if (m >= params.M || n >= params.N) { return; }
-  let column = params.column0 + n;
+fn store(segment: u32, m: u32, n: u32, value: f32) {
+  if (m >= params.M || n >= of_segment(segment, params.n_a, params.n_b, params.n_c)) { return; }
+  let column = of_segment(segment, params.column0_a, params.column0_b, params.column0_c) + n;
+  let at = m * of_segment(segment, params.stride_a, params.stride_b, params.stride_c) + column;
   var sum = value;
-  if (params.has_bias == 1u) { sum += bias[column]; }
-  y[m * params.stride + column] = sum;
-}
-
-fn store4(m: u32, n: u32, v: vec4f) {
-  store(m, n, v.x);
-  store(m, n + GROUP_X, v.y);
-  store(m, n + 2u * GROUP_X, v.z);
-  store(m, n + 3u * GROUP_X, v.w);
-}
-
-@compute @workgroup_size(GROUP_X, GROUP_Y)
-fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_id) lid: vec3u, @builtin(local_invocation_index) local: u32) {
-  let group = params.group0 + wid.x + wid.y * count.x;
-  // Neighbouring groups share columns, so that a piece of the weight is read from memory once.
-  let groups_m = (params.M + TILE_M - 1u) / TILE_M;
-  let m0 = (group % groups_m) * TILE_M;
-  let n0 = (group / groups_m) * TILE_N;
-  let K = params.K;
-  var a0 = vec4f(); var b0 = vec4f(); var a1 = vec4f(); var b1 = vec4f(); var a2 = vec4f(); var b2 = vec4f(); var a3 = vec4f(); var b3 = vec4f();
-  var a4 = vec4f(); var b4 = vec4f(); var a5 = vec4f(); var b5 = vec4f(); var a6 = vec4f(); var b6 = vec4f(); var a7 = vec4f(); var b7 = vec4f();
-  for (var k0 = 0u; k0 < K; k0 += DEPTH) {
-    for (var i = local; i < TILE_M * DEPTH / 4u; i += GROUP_X * GROUP_Y) {
-      let k = k0 + 4u * (i % (DEPTH / 4u));
-      let row = i / (DEPTH / 4u);
-      var v = vec4f();
-      if (k < K && m0 + row < params.M) { v = x4((m0 + row) * K + k, K - k); }
-      xs[(i % (DEPTH / 4u)) * TILE_M + row] = v;
-    }
-    for (var i = local; i < TILE_N * DEPTH / 4u; i += GROUP_X * GROUP_Y) {
-      let k = k0 + 4u * (i % (DEPTH / 4u));
-      let row = i / (DEPTH / 4u);
-      var v = vec4f();
-      if (k < K && n0 + row < params.N) { v = w4((n0 + row) * K + k, K - k); }
-      ws[(i % (DEPTH / 4u)) * TILE_N + row] = v;
-    }
-    workgroupBarrier();
-    for (var q = 0u; q < DEPTH / 4u; q++) {
-      let r = q * TILE_M + lid.y;
-      let c = q * TILE_N + lid.x;
-      let wa = transpose(mat4x4f(ws[c], ws[c + GROUP_X], ws[c + 2u * GROUP_X], ws[c + 3u * GROUP_X]));
-      var wb = mat4x4f();
-      if (COLUMNS > 4u) { wb = transpose(mat4x4f(ws[c + 4u * GROUP_X], ws[c + 5u * GROUP_X], ws[c + 6u * GROUP_X], ws[c + 7u * GROUP_X])); }
-      let v0 = xs[r]; a0 = step4(a0, v0, wa); if (COLUMNS > 4u) { b0 = step4(b0, v0, wb); }
-      let v1 = xs[r + GROUP_Y]; a1 = step4(a1, v1, wa); if (COLUMNS > 4u) { b1 = step4(b1, v1, wb); }
-      let v2 = xs[r + 2u * GROUP_Y]; a2 = step4(a2, v2, wa); if (COLUMNS > 4u) { b2 = step4(b2, v2, wb); }
-      let v3 = xs[r + 3u * GROUP_Y]; a3 = step4(a3, v3, wa); if (COLUMNS > 4u) { b3 = step4(b3, v3, wb); }
-      if (ROWS > 4u) {
-        let v4 = xs[r + 4u * GROUP_Y]; a4 = step4(a4, v4, wa); if (COLUMNS > 4u) { b4 = step4(b4, v4, wb); }
-        let v5 = xs[r + 5u * GROUP_Y]; a5 = step4(a5, v5, wa); if (COLUMNS > 4u) { b5 = step4(b5, v5, wb); }
-        let v6 = xs[r + 6u * GROUP_Y]; a6 = step4(a6, v6, wa); if (COLUMNS > 4u) { b6 = step4(b6, v6, wb); }
-        let v7 = xs[r + 7u * GROUP_Y]; a7 = step4(a7, v7, wa); if (COLUMNS > 4u) { b7 = step4(b7, v7, wb); }
-      }
-    }
-    workgroupBarrier();
-  }
-  let m = m0 + lid.y;
-  let n = n0 + lid.x;
-  store4(m, n, a0); if (COLUMNS > 4u) { store4(m, n + 4u * GROUP_X, b0); }
-  store4(m + GROUP_Y, n, a1); if (COLUMNS > 4u) { store4(m + GROUP_Y, n + 4u * GROUP_X, b1); }
-  store4(m + 2u * GROUP_Y, n, a2); if (COLUMNS > 4u) { store4(m + 2u * GROUP_Y, n + 4u * GROUP_X, b2); }
-  store4(m + 3u * GROUP_Y, n, a3); if (COLUMNS > 4u) { store4(m + 3u * GROUP_Y, n + 4u * GROUP_X, b3); }
-  if (ROWS > 4u) {
-    store4(m + 4u * GROUP_Y, n, a4); if (COLUMNS > 4u) { store4(m + 4u * GROUP_Y, n + 4u * GROUP_X, b4); }
-    store4(m + 5u * GROUP_Y, n, a5); if (COLUMNS > 4u) { store4(m + 5u * GROUP_Y, n + 4u * GROUP_X, b5); }
-    store4(m + 6u * GROUP_Y, n, a6); if (COLUMNS > 4u) { store4(m + 6u * GROUP_Y, n + 4u * GROUP_X, b6); }
-    store4(m + 7u * GROUP_Y, n, a7); if (COLUMNS > 4u) { store4(m + 7u * GROUP_Y, n + 4u * GROUP_X, b7); }
+  if (((params.has_bias >> segment) & 1u) == 1u) { sum += bias[of_segment(segment, 0u, params.bias0_b, params.bias0_c) + column]; }
+  if (SEGMENTS > 1u && segment == 1u) {
+    y_b[at] = sum;
+  } else if (SEGMENTS > 2u && segment == 2u) {
+    y_c[at] = sum;
+  } else {
+    y_a[at] = sum;
   }
 }

@@ -1,6 +1,7 @@
 import { defineKernel } from "../../gpu/kernel";
 import type { Binding, Gpu } from "../../gpu/gpu";
 import fisherTnWgsl from "../../../shaders/nn/fisher_tn.wgsl?raw";
+import tileWgsl from "../../../shaders/lib/tile.wgsl?raw";
 import fisherTnTiledWgsl from "../../../shaders/nn/fisher_tn_tiled.wgsl?raw";
 import { formOf, tileGroups, tileOf, TILES } from "./forms";
 import biasFisherWgsl from "../../../shaders/nn/bias_fisher.wgsl?raw";
@@ -23,6 +24,7 @@ export const fisherTnTiled = defineKernel({
   ...fisherTn,
   name: "nn/fisher_tn_tiled",
   wgsl: fisherTnTiledWgsl,
+  lib: [tileWgsl],
   constants: { PACKED: 0, PACKED_DY: 0, TIED: 0, SQUARE: 1, ...TILES["64x64/16x16"] },
   workgroups: ({ N, K }, c) => tileGroups(N, K, c),
 });

@@ -4,7 +4,7 @@ import { fromFloat32, toFloat32 } from "../../../src/formats/dtypes";
 import type { Gpu } from "../../../src/gpu/gpu";
 import { rowPanels, panelBytes, type Weight } from "../../../src/gpu/weight";
 import { everywhere, FORMS, useForms } from "../../../src/kernels/nn/forms";
-import { linearBackward, linearForward, panelBackward, panelForward } from "../../../src/kernels/nn/gemm";
+import { linearBackward, linearBackwards, linearForward, linearForwards, panelBackward, panelForward } from "../../../src/kernels/nn/gemm";
 import { linear, linearBackward as linearBackwardReference } from "../../reference/nn/linear";
 import { expectClose, randomFloats } from "../../support/compare";
 import { testGpu } from "../../support/gpu";
@@ -91,6 +91,56 @@ describe.each(FORMS)("form %s", (form) => {
       linearBackward(gpu, { dy: dyBuffer, weight, dx, M, accumulate: false });
       expectClose(await gpu.readFloats(dx, M * K), want, tolerance(N), "overwrite");
     });
+  });
+
+  // q, k and v; gate and up in panels; panels of unlike number; dtypes that cannot share a dispatch; five layers.
+  test.each([
+    ["biases", 33, 12, [[70, "BF16", 70], [5, "BF16", 5], [64, "BF16", 64]]],
+    ["panels", 9, 20, [[131, "F16", 64], [131, "F16", 64]]],
+    ["unlike panels", 3, 7, [[66, "F32", 64], [1, "F32", 1], [130, "BF16", 64]]],
+    ["five", 17, 8, [[3, "BF16", 3], [64, "BF16", 64], [65, "BF16", 65], [8, "BF16", 8], [9, "F32", 9]]],
+  ] as [string, number, number, [number, FloatDtype, number][]][])("layers with one input at once: %s, the same bits as one by one", async (_, M, K, shapes) => {
+    const gpu = await testGpu();
+    const x = hold(gpu.upload(randomFloats(20, M * K)));
+    const layers = shapes.map(([N, dtype, panelRows], i) => ({
+      N,
+      ...makeWeight(gpu, 21 + i, N, K, dtype, panelRows),
+      // The second has none, so that some of a dispatch have a bias and some do not.
+      bias: i === 1 ? undefined : hold(gpu.upload(randomFloats(31 + i, N))),
+      dy: hold(gpu.upload(randomFloats(41 + i, M * N))),
+    }));
+    const results = () => layers.map(({ N }) => hold(gpu.alloc(M * N * 4)));
+    const [apart, together] = [results(), results()];
+    layers.forEach(({ weight, bias }, i) => linearForward(gpu, { x, weight, bias, y: apart[i]!, M }));
+    linearForwards(gpu, { x, M, layers: layers.map(({ weight, bias }, i) => ({ weight, bias, y: together[i]! })) });
+    for (const [i, { N, values }] of layers.entries()) {
+      const got = await gpu.readFloats(together[i]!, M * N);
+      expect(got).toEqual(await gpu.readFloats(apart[i]!, M * N));
+      expectClose(got, linear(randomFloats(20, M * K), values, i === 1 ? undefined : randomFloats(31 + i, N), M, N, K), tolerance(K));
+    }
+    const before = randomFloats(51, M * K);
+    for (const accumulate of [false, true]) {
+      const [one, all] = [hold(gpu.upload(before)), hold(gpu.upload(before))];
+      layers.forEach(({ weight, dy }, i) => linearBackward(gpu, { dy, weight, dx: one, M, accumulate: accumulate || i > 0 }));
+      linearBackwards(gpu, { dx: all, M, accumulate, layers });
+      const got = await gpu.readFloats(all, M * K);
+      expect(got).toEqual(await gpu.readFloats(one, M * K));
+      const want = new Float64Array(M * K).map((_, i) => (accumulate ? before[i]! : 0));
+      layers.forEach(({ N, values }, l) => linearBackwardReference(randomFloats(41 + l, M * N), new Float32Array(M * K), values, M, N, K).dx.forEach((v, i) => (want[i]! += v)));
+      expectClose(got, want, tolerance(300));
+    }
+  });
+
+  test("three layers take one dispatch in tiled forms, three in the register form", async () => {
+    const gpu = await testGpu();
+    const [M, K] = [4, 8];
+    const x = hold(gpu.upload(randomFloats(60, M * K)));
+    const layers = [1, 2, 3].map((i) => ({ weight: makeWeight(gpu, 60 + i, 8, K, "BF16").weight, y: hold(gpu.alloc(M * 8 * 4)), dy: hold(gpu.upload(randomFloats(70, M * 8))) }));
+    const start = gpu.dispatches;
+    linearForwards(gpu, { x, M, layers });
+    linearBackwards(gpu, { dx: hold(gpu.alloc(M * K * 4)), M, accumulate: false, layers });
+    expect(gpu.dispatches - start).toBe(form === "register" ? 6 : 2);
+    await gpu.sync();
   });
 
   describe("one panel of a tall vocabulary", () => {
