@@ -1,7 +1,7 @@
 import type { TensorSource } from "../core/tensors";
 import { add } from "../kernels/nn/add";
 import { attentionBackward, attentionForward, type AttentionShape } from "../kernels/nn/attention";
-import { linearBackward, linearForward } from "../kernels/nn/gemm";
+import { linearBackwards, linearForwards } from "../kernels/nn/gemm";
 import { rmsnorm, rmsnormBackward } from "../kernels/nn/rmsnorm";
 import { rope } from "../kernels/nn/rope";
 import { siluMul, siluMulBackward } from "../kernels/nn/siluMul";
@@ -129,25 +129,32 @@ class BlockRun extends BufferScope {
     return 2 * this.batch.rows * weight.rows * weight.cols;
   }
 
-  /** y = x W^T + b */
-  async apply(role: LinearRole, x: GPUBuffer): Promise<GPUBuffer> {
-    const { weight, bias } = this.linear(role);
-    await this.context.onLinearInput?.(weight.name, x, weight.cols, this.batch);
-    const y = this.rows(weight.rows, role);
-    linearForward(this.context.gpu, { x, weight, bias, y, M: this.batch.rows });
-    await this.context.pace.after(this.cost(weight));
-    return y;
+  /** y = x W^T + b of every role, one input for all. */
+  async apply<R extends LinearRole[]>(x: GPUBuffer, ...roles: R): Promise<{ [I in keyof R]: GPUBuffer }> {
+    const layers = [];
+    for (const role of roles) {
+      const { weight, bias } = this.linear(role);
+      await this.context.onLinearInput?.(weight.name, x, weight.cols, this.batch);
+      layers.push({ weight, bias, y: this.rows(weight.rows, role) });
+    }
+    linearForwards(this.context.gpu, { x, M: this.batch.rows, layers });
+    await this.context.pace.after(layers.reduce((sum, { weight }) => sum + this.cost(weight), 0));
+    return layers.map(({ y }) => y) as { [I in keyof R]: GPUBuffer };
   }
 
-  /** Shows dW = dy^T x to the visitor, then dx (+)= dy W. */
-  async reverse(role: LinearRole, x: GPUBuffer, dy: GPUBuffer, dx: GPUBuffer, accumulate: boolean, visitor: GradientVisitor): Promise<void> {
+  /** Shows dW = dy^T x to the visitor. */
+  async show(role: LinearRole, x: GPUBuffer, dy: GPUBuffer, visitor: GradientVisitor): Promise<void> {
+    if (!visitor.linear) return;
     const { weight, biasName } = this.linear(role);
-    if (visitor.linear) {
-      await visitor.linear({ name: weight.name, biasName, N: weight.rows, K: weight.cols, x, dy, weight }, this.batch.gradient);
-      await this.context.pace.after(this.cost(weight));
-    }
-    linearBackward(this.context.gpu, { dy, weight, dx, M: this.batch.rows, accumulate });
+    await visitor.linear({ name: weight.name, biasName, N: weight.rows, K: weight.cols, x, dy, weight }, this.batch.gradient);
     await this.context.pace.after(this.cost(weight));
+  }
+
+  /** dx = the sum of dy W over roles with one input. */
+  async reverse(dx: GPUBuffer, ...outputs: [role: LinearRole, dy: GPUBuffer][]): Promise<void> {
+    const layers = outputs.map(([role, dy]) => ({ weight: this.linear(role).weight, dy }));
+    linearBackwards(this.context.gpu, { dx, M: this.batch.rows, accumulate: false, layers });
+    await this.context.pace.after(layers.reduce((sum, { weight }) => sum + this.cost(weight), 0));
   }
 
   /** RMSNorm over `perToken` vectors of each row. */
@@ -176,9 +183,7 @@ class BlockRun extends BufferScope {
     const { gpu, config } = this.context;
     const { hidden: C, intermediate: F, heads: H, kvHeads: KV, headDim: D } = config;
     const first = this.normalise("input_layernorm", x, C);
-    const qRaw = await this.apply("q_proj", first.y);
-    const kRaw = await this.apply("k_proj", first.y);
-    const v = await this.apply("v_proj", first.y);
+    const [qRaw, kRaw, v] = await this.apply(first.y, "q_proj", "k_proj", "v_proj");
     const qNormed = config.qkNorm ? this.normalise("q_norm", qRaw, D, H) : undefined;
     const kNormed = config.qkNorm ? this.normalise("k_norm", kRaw, D, KV) : undefined;
     const q = qNormed?.y ?? qRaw;
@@ -188,11 +193,10 @@ class BlockRun extends BufferScope {
     const mixed = this.rows(H * D, "attention output");
     attentionForward(gpu, { q, k, v, y: mixed }, this.attention);
     await this.context.pace.after(4 * this.batch.rows * this.batch.longest * H * D);
-    const middle = await this.apply("o_proj", mixed);
+    const [middle] = await this.apply(mixed, "o_proj");
     gpu.run(add, { x, y: middle }, { count: this.batch.rows * C });
     const second = this.normalise("post_attention_layernorm", middle, C);
-    const gate = await this.apply("gate_proj", second.y);
-    const up = await this.apply("up_proj", second.y);
+    const [gate, up] = await this.apply(second.y, "gate_proj", "up_proj");
     const act = this.rows(F, "activation");
     gpu.run(siluMul, { g: gate, u: up, y: act }, { count: this.batch.rows * F });
     return {
@@ -210,7 +214,7 @@ export async function blockForward(context: BlockContext, block: BlockWeights, b
   const run = new BlockRun(context, block, batch);
   try {
     const { act, middle } = await run.activations(x);
-    const y = await run.apply("down_proj", act);
+    const [y] = await run.apply(act, "down_proj");
     context.gpu.run(add, { x: middle, y }, { count: batch.rows * context.config.hidden });
     return run.hand(y);
   } finally {
@@ -231,20 +235,23 @@ export async function blockBackward(context: BlockContext, block: BlockWeights, 
     const a = await run.activations(x);
 
     const dact = run.rows(F, "dact");
-    await run.reverse("down_proj", a.act, gradient, dact, false, visitor);
+    await run.show("down_proj", a.act, gradient, visitor);
+    await run.reverse(dact, ["down_proj", gradient]);
     const dgate = run.rows(F, "dgate");
     const dup = run.rows(F, "dup");
     gpu.run(siluMulBackward, { g: a.gate, u: a.up, dy: dact, dg: dgate, du: dup }, { count: batch.rows * F });
     run.free(a.act, a.gate, a.up, dact);
     const dnorm = run.rows(C, "dnorm");
-    await run.reverse("gate_proj", a.norm2, dgate, dnorm, false, visitor);
-    await run.reverse("up_proj", a.norm2, dup, dnorm, true, visitor);
+    await run.show("gate_proj", a.norm2, dgate, visitor);
+    await run.show("up_proj", a.norm2, dup, visitor);
+    await run.reverse(dnorm, ["gate_proj", dgate], ["up_proj", dup]);
     run.free(dgate, dup, a.norm2);
     await run.reverseNorm("post_attention_layernorm", { x: a.middle, rstd: a.rstd2, dy: dnorm, dx: gradient }, C, 1, true, visitor);
     run.free(a.middle, a.rstd2);
 
     const dmixed = run.rows(H * D, "dmixed");
-    await run.reverse("o_proj", a.mixed, gradient, dmixed, false, visitor);
+    await run.show("o_proj", a.mixed, gradient, visitor);
+    await run.reverse(dmixed, ["o_proj", gradient]);
     let dq = run.rows(H * D, "dq");
     let dk = run.rows(KV * D, "dk");
     const dv = run.rows(KV * D, "dv");
@@ -254,23 +261,22 @@ export async function blockBackward(context: BlockContext, block: BlockWeights, 
     run.rotate(dq, H, -1);
     run.rotate(dk, KV, -1);
 
-    await run.reverse("v_proj", a.norm1, dv, dnorm, false, visitor);
-    run.free(dv);
+    await run.show("v_proj", a.norm1, dv, visitor);
     if (a.kRaw && a.kRstd) {
       const raw = run.rows(KV * D, "dk before its norm");
       await run.reverseNorm("k_norm", { x: a.kRaw, rstd: a.kRstd, dy: dk, dx: raw }, D, KV, false, visitor);
       run.free(dk);
       dk = raw;
     }
-    await run.reverse("k_proj", a.norm1, dk, dnorm, true, visitor);
-    run.free(dk);
+    await run.show("k_proj", a.norm1, dk, visitor);
     if (a.qRaw && a.qRstd) {
       const raw = run.rows(H * D, "dq before its norm");
       await run.reverseNorm("q_norm", { x: a.qRaw, rstd: a.qRstd, dy: dq, dx: raw }, D, H, false, visitor);
       run.free(dq);
       dq = raw;
     }
-    await run.reverse("q_proj", a.norm1, dq, dnorm, true, visitor);
+    await run.show("q_proj", a.norm1, dq, visitor);
+    await run.reverse(dnorm, ["v_proj", dv], ["k_proj", dk], ["q_proj", dq]);
     await run.reverseNorm("input_layernorm", { x, rstd: a.rstd1, dy: dnorm, dx: gradient }, C, 1, true, visitor);
   } finally {
     run.end();
