@@ -6,15 +6,35 @@
 //   4 uniform     rows, H, KV, D, head0, heads, stride, window: u32, scale: f32, group0: u32
 // Heads head0 .. head0 + heads of H; kv(h) = h / (H / KV). Key j is seen by i when start <= j <= i and, with a window,
 // i - j < window. Prepend lib/row_reduce. One workgroup per (row, head). Maximum subtracted, sums in f32; unseen terms are skipped, not masked.
+// PACKED (D % 4 == 0) reads vectors of four and adds their terms one by one: the order, and so the sum, is the same.
 // Source: Vaswani et al. 2017, arXiv:1706.03762, eq. 1; window as in Hugging Face's sliding-window causal mask.
+
+override PACKED: bool = false;
 
 struct Params { rows: u32, H: u32, KV: u32, D: u32, head0: u32, heads: u32, stride: u32, window: u32, scale: f32, group0: u32 }
 
-@group(0) @binding(0) var<storage, read> q: array<f32>;
-@group(0) @binding(1) var<storage, read> k: array<f32>;
+@group(0) @binding(0) var<storage, read> q: array<vec4f>;
+@group(0) @binding(1) var<storage, read> k: array<vec4f>;
 @group(0) @binding(2) var<storage, read> spans: array<u32>;
 @group(0) @binding(3) var<storage, read_write> p: array<f32>;
 @group(0) @binding(4) var<uniform> params: Params;
+
+fn q1(i: u32) -> f32 { return q[i >> 2u][i & 3u]; }
+fn k1(i: u32) -> f32 { return k[i >> 2u][i & 3u]; }
+
+fn product(q0: u32, k0: u32) -> f32 {
+  var dot = 0.0;
+  if (PACKED) {
+    for (var d = 0u; d < params.D / 4u; d++) {
+      let a = q[(q0 >> 2u) + d];
+      let b = k[(k0 >> 2u) + d];
+      dot += a.x * b.x; dot += a.y * b.y; dot += a.z * b.z; dot += a.w * b.w;
+    }
+  } else {
+    for (var d = 0u; d < params.D; d++) { dot += q1(q0 + d) * k1(k0 + d); }
+  }
+  return dot;
+}
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -33,9 +53,7 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u
   var top = -3.0e38;
   for (var j = first + lane; j <= i; j += LANES) {
     let k0 = (j * params.KV + kv) * params.D;
-    var dot = 0.0;
-    for (var d = 0u; d < params.D; d++) { dot += q[q0 + d] * k[k0 + d]; }
-    dot *= params.scale;
+    let dot = product(q0, k0) * params.scale;
     p[out + j - start] = dot;
     top = max(top, dot);
   }

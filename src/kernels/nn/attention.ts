@@ -17,6 +17,7 @@ export const attentionScores = defineKernel({
   inputs: ["q", "k", "spans"],
   outputs: ["p"],
   params: { ...shape, scale: "f32", group0: "u32" },
+  constants: { PACKED: 0 },
   workgroups: ({ rows, heads }) => rows * heads,
   cost: (params) => products(params),
 });
@@ -28,6 +29,7 @@ export const attentionScoresBackward = defineKernel({
   inputs: ["y", "dy", "v", "spans"],
   outputs: ["p"],
   params: { ...shape, scale: "f32", group0: "u32" },
+  constants: { PACKED: 0 },
   workgroups: ({ rows, heads }) => rows * heads,
   cost: (params) => products(params),
 });
@@ -38,7 +40,8 @@ export const attentionMix = defineKernel({
   inputs: ["p", "v", "spans"],
   outputs: ["y"],
   params: { ...shape, group0: "u32" },
-  workgroups: ({ rows, heads, D }) => Math.ceil((rows * heads * D) / 64),
+  constants: { PACKED: 0 },
+  workgroups: ({ rows, heads, D }, c) => Math.ceil((rows * heads * D) / (c.PACKED ? 256 : 64)),
   cost: (params) => products(params),
 });
 
@@ -48,7 +51,8 @@ export const attentionMixBackward = defineKernel({
   inputs: ["p", "dy", "spans"],
   outputs: ["dv"],
   params: { ...shape, group0: "u32" },
-  workgroups: ({ rows, KV, D }) => Math.ceil((rows * KV * D) / 64),
+  constants: { PACKED: 0 },
+  workgroups: ({ rows, KV, D }, c) => Math.ceil((rows * KV * D) / (c.PACKED ? 256 : 64)),
   cost: (params) => products(params),
 });
 
@@ -81,6 +85,7 @@ function headRanges({ rows, longest, H, KV }: AttentionShape, maxBytes?: number)
   return ranges;
 }
 
+const packed = ({ D }: AttentionShape) => ({ PACKED: D % 4 === 0 ? 1 : 0 });
 const values = (s: AttentionShape, range: { head0: number; heads: number }) => ({
   rows: s.rows, H: s.H, KV: s.KV, D: s.D, ...range, stride: s.longest, window: s.window >= s.longest ? 0 : s.window,
 });
@@ -95,8 +100,8 @@ export function attentionForward(gpu: Gpu, io: { q: GPUBuffer; k: GPUBuffer; v: 
   const p = gpu.alloc(4 * ranges[0]!.heads * s.rows * s.longest, "attention probabilities");
   for (const range of ranges) {
     const params = values(s, range);
-    gpu.run(attentionScores, { q, k, spans: s.spans, p }, { ...params, scale: 1 / Math.sqrt(s.D) });
-    gpu.run(attentionMix, { p, v, spans: s.spans, y }, params);
+    gpu.run(attentionScores, { q, k, spans: s.spans, p }, { ...params, scale: 1 / Math.sqrt(s.D) }, packed(s));
+    gpu.run(attentionMix, { p, v, spans: s.spans, y }, params, packed(s));
   }
   gpu.release(p);
 }
@@ -119,11 +124,11 @@ export function attentionBackward(
   const p = gpu.alloc(4 * ranges[0]!.heads * s.rows * s.longest, "attention probabilities");
   for (const range of ranges) {
     const params = values(s, range);
-    gpu.run(attentionScores, { q, k, spans, p }, { ...params, scale });
-    gpu.run(attentionMixBackward, { p, dy, spans, dv }, params);
-    gpu.run(attentionScoresBackward, { y, dy, v, spans, p }, { ...params, scale });
-    gpu.run(attentionMix, { p, v: k, spans, y: dq }, params);
-    gpu.run(attentionMixBackward, { p, dy: q, spans, dv: dk }, params);
+    gpu.run(attentionScores, { q, k, spans, p }, { ...params, scale }, packed(s));
+    gpu.run(attentionMixBackward, { p, dy, spans, dv }, params, packed(s));
+    gpu.run(attentionScoresBackward, { y, dy, v, spans, p }, { ...params, scale }, packed(s));
+    gpu.run(attentionMix, { p, v: k, spans, y: dq }, params, packed(s));
+    gpu.run(attentionMixBackward, { p, dy: q, spans, dv: dk }, params, packed(s));
   }
   gpu.release(p);
 }
