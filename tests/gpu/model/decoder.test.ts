@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { FloatDtype } from "../../../src/core/tensors";
+import { everywhere, useForms } from "../../../src/kernels/nn/forms";
 import { createDecoder, type DecoderOptions, type PassOptions } from "../../../src/model/decoder";
 import * as reference from "../../reference/model/decoder";
 import { collectGradients } from "../../support/collectGradients";
@@ -49,6 +50,24 @@ describe("against the float64 reference", () => {
   test("Llama with every bias and odd sizes, F16", () => compare("llamaOdd", "F16", [6, 3]));
   test("several batches and vocabulary panels, untied", () => compare("qwen3", "BF16", [5, 4, 7, 2], { maxRows: 9, panelBytes: 4 * 20 * 16 }));
   test("several batches and vocabulary panels, tied", () => compare("qwen2Tied", "F32", [5, 4, 7, 2], { maxRows: 9, panelBytes: 4 * 24 * 10 }));
+  test("Llama with every bias in a form of hardware: layers with one input in one dispatch", async () => {
+    const gpu = await testGpu();
+    const dispatches: number[] = [];
+    const { checkpoint, config } = await randomModel(TINY.llamaOdd, "BF16");
+    try {
+      for (const form of ["register", "32x32/8x8"] as const) {
+        useForms(gpu, everywhere(form));
+        const before = gpu.dispatches;
+        await createDecoder(gpu, checkpoint, config).forward(randomTokens(3, config.vocab, [4]));
+        dispatches.push(gpu.dispatches - before);
+      }
+      // q, k and v one instead of three, gate and up one instead of two, in each of three blocks.
+      expect(dispatches[0]! - dispatches[1]!).toBe(3 * 3);
+      await compare("llamaOdd", "BF16", [6, 3]);
+    } finally {
+      useForms(gpu, undefined);
+    }
+  });
   test("given targets and row weights", () =>
     compare("mistral", "F32", [4, 5], {}, { targets: [[1, 2, 3, 4], [0, 46, 7, 7, 9]], weights: [[0.5, 0, 0.25, 0.125], [0, 0, 1, 0, 0]] }));
 });
