@@ -79,8 +79,11 @@ test("a deleted model makes the room that the copy needs", async ({ studio, fold
   await expect(card(studio)).toContainText("267 MB free"); // the folder and 64 MiB to work in
   await card(studio).getByRole("button", { name: "Delete another, 200 MB" }).click();
   await expect(card(studio).getByRole("button", { name: /^Delete another/ })).toHaveCount(0);
-  await card(studio).getByRole("button", { name: "Try again" }).click();
-  await expect(panel(studio, "big").getByText("Stored and verified")).toBeVisible({ timeout: 60_000 });
+  // The browser counts a deleted chunk as used until the last object that points at it is collected.
+  await expect(async () => {
+    if (await card(studio).isVisible()) await card(studio).getByRole("button", { name: "Try again" }).click();
+    await expect(panel(studio, "big").getByText("Stored and verified")).toBeVisible({ timeout: 10_000 });
+  }).toPass({ timeout: 80_000 });
 });
 
 test("folders that find no room are linked together", async ({ studio, folder, baseURL }) => {
