@@ -4,6 +4,7 @@ import type { Recipe } from "../core/recipe";
 import { keptBytes } from "../export/journal";
 import type { ExportTarget, OutputJob, UnfinishedExport } from "../engine/api";
 import { safeName } from "../store/directories";
+import { writeFailure } from "../store/failures";
 import type { FileWriter } from "../store/fileWriter";
 import { pickedFolder, type PickedFolder } from "../store/folderHandle";
 import type { KeyValue } from "../store/keyValue";
@@ -123,7 +124,7 @@ export function createOutputs({ storage, locks, records, writer }: OutputsEnv): 
       await records.set(id, record, "strict");
     } catch (error) {
       release();
-      throw error;
+      throw writeFailure(error, target.name, job.bytes);
     }
     const stop = new AbortController();
     let packing: Promise<void> = Promise.resolve();
@@ -140,7 +141,13 @@ export function createOutputs({ storage, locks, records, writer }: OutputsEnv): 
       times: folder.times!,
       journal: {
         earlier: record.note,
-        note: (note) => records.set(id, { ...record, note }, "strict"),
+        note: async (note) => {
+          try {
+            await records.set(id, { ...record, note }, "strict");
+          } catch (error) {
+            throw writeFailure(error, target.name, job.bytes);
+          }
+        },
         adopt: folder.adopt,
         holds: folder.holds,
       },
