@@ -131,7 +131,11 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     },
     shape: async (recipe) => (note("shape"), await turn(), fakeShape(recipe, measuredKeys.has(passKey(recipe.params, recipe.method)) ? 28 : 0)),
     plan: async (recipe, change) => (note("plan"), fakeForecast(recipe, { ...budgets, ...change })),
-    kernels: async () => ({ source: "software" as const, forms: Object.fromEntries(["gemm_nt", "gemm_nn", "fisher_tn"].map((kernel) => [kernel, { "few rows": "register", "many rows": "register" }])) }),
+    kernels: async () => {
+      const forms = (few: string, many: string) => Object.fromEntries(["gemm_nt", "gemm_nn", "fisher_tn"].map((kernel) => [kernel, { "few rows": few, "many rows": many }]));
+      if (options.gpu === "none") return undefined;
+      return options.gpu === "software" ? { source: "software" as const, forms: forms("register", "register") } : { source: "stored" as const, forms: forms("32x32/8x8", "64x64/16x16") };
+    },
     budgets: async (change) => (note("budgets"), (budgets = { ...budgets, ...change })),
     planExport: async (recipe) => (note("planExport"), fakePlan(recipe)),
     exportModel: async (jobId, recipe, target, onProgress) => {

@@ -17,6 +17,14 @@ export const createForecast: Slice<ForecastSlice> = (set, get, env) => ({
       if (get().recipe === recipe) set({ forecast: { recipe, refused: toStudioError(caught).message } });
     }
   },
+  kernels: undefined,
+  refreshKernels: async () => {
+    try {
+      set({ kernels: await env.engine.kernels() });
+    } catch {
+      // The drawer shows what is known; this part is then left out.
+    }
+  },
   setBudgets: async (change) => {
     try {
       set({ budgets: await env.engine.budgets(change) });

@@ -2,7 +2,7 @@
  * The one store's shape: plain data and actions, a slice per file. Buffers, files and the engine stay outside.
  * `createStudioStore(engine)` is given the engine client, so that a test gives it a fake.
  */
-import type { Budgets, ExportPlan, ExportReport, ExportTarget, Forecast, GpuInfo, IncomingFolder, MeasureReport, MethodInfo, PlainError, Preflight, Shape, StorageInfo, StoredModel, UnfinishedExport } from "../../engine/api";
+import type { Budgets, ExportPlan, ExportReport, ExportTarget, Forecast, GpuInfo, IncomingFolder, KernelsInUse, MeasureReport, MethodInfo, PlainError, Preflight, Shape, StorageInfo, StoredModel, UnfinishedExport } from "../../engine/api";
 import type { Progress } from "../../core/progress";
 import type { ParamValue, Recipe, Reconciliation, OutputOptions } from "../../core/recipe";
 
@@ -169,6 +169,9 @@ export interface ForecastSlice {
   forecast: { recipe: Recipe; value?: Forecast; refused?: string } | undefined;
   refreshForecast(): Promise<void>;
   setBudgets(change: Partial<Budgets>): Promise<void>;
+  /** Forms of kernels that this adapter runs; undefined until asked for, and without an adapter. */
+  kernels: Pick<KernelsInUse, "forms" | "source"> | undefined;
+  refreshKernels(): Promise<void>;
 }
 
 export type StudioState = ForecastSlice & CheckpointsSlice & RecipeSlice & AnalysisSlice & JobsSlice & ViewSlice;

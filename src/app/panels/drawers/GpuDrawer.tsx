@@ -3,6 +3,7 @@ import { mebibytes, bytes, count, UNKNOWN } from "../../ui/format";
 import { Drawer } from "../../ui/Drawer";
 import { Chip } from "../../ui/marks";
 import { BudgetFields } from "./BudgetFields";
+import { KernelFacts } from "./KernelFacts";
 import { GpuBadge } from "../shell/GpuBadge";
 
 export function GpuDrawer({ onClose }: { onClose: () => void }) {
@@ -36,6 +37,7 @@ export function GpuDrawer({ onClose }: { onClose: () => void }) {
                 {gpuBytes !== undefined && <><dt>in use by this page</dt><dd>{bytes(gpuBytes)}</dd></>}
                 {timings && <><dt>last pass ran on</dt><dd title={timings.adapter}>{timings.adapter}</dd></>}
               </dl>
+              <KernelFacts />
               <BudgetFields />
             </>
           )}
