@@ -84,7 +84,7 @@ function merge(models: Loaded, run: ReturnType<typeof measure>, name: string): F
   const tuned = models.tuned.get(name)!;
   const tensor = run.stats.find((t) => t.name === name)!;
   const found = row(run.shape, name);
-  const op = run.method.planTensor({ params: run.params, weights: [1], tensor, alphas: [found.alpha!], masks: [run.masks.get(name)], ...(found.calibrated ? { rho: found.rho! } : {}) });
+  const op = run.method.planTensor({ params: run.params, weights: [1], tensor, cols: tensor.elements, rescale: [1], alphas: [found.alpha!], masks: [run.masks.get(name)], ...(found.calibrated ? { rho: found.rho! } : {}) });
   const slice = { base: { bytes: base.bytes, dtype: base.dtype as FloatDtype }, experts: [{ bytes: tuned.bytes, dtype: tuned.dtype as FloatDtype }], start: 0, elements: tensor.elements };
   return toFloat32(applyOpCpu(op, slice, "F32"), "F32");
 }

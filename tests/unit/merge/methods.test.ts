@@ -65,7 +65,7 @@ describe("worked examples of METHODS 3", () => {
       const plan = method.trimPlan(params, facts(4), 1e6)!;
       const keys = Float32Array.from(d, (v, i) => f[i]! * Math.abs(v));
       const mask = maskOf(keys, findCut(keys, keepRule(4, plan.rule, plan.share)), plan.dropZero);
-      const op = method.planTensor({ params, weights: [1], tensor: facts(4), alphas: [alpha], masks: [mask] });
+      const op = method.planTensor({ params, weights: [1], tensor: facts(4), cols: 4, rescale: [1], alphas: [alpha], masks: [mask] });
       const stored = (v: number[]) => ({ bytes: fromFloat32(Float32Array.from(v), "F32"), dtype: "F32" as FloatDtype });
       return [...toFloat32(applyOpCpu(op, { base: stored([0, 0, 0, 0]), experts: [stored(d)], start: 0, elements: 4 }, "F32"), "F32")];
     };
@@ -155,7 +155,7 @@ describe("the registry", () => {
   });
 
   test("alpha 0 copies, several models vote", () => {
-    const context = { params: {}, weights: [1], tensor: facts(4), masks: [undefined] };
+    const context = { params: {}, weights: [1], tensor: facts(4), cols: 4, rescale: [1], masks: [undefined] };
     for (const id of ["fim-ties", "fim-ta", "task-arithmetic"]) expect(methodOf(id).planTensor({ ...context, alphas: [0] })).toEqual({ kind: "copy" });
     expect(methodOf("fim-ties").planTensor({ ...context, alphas: [0.5, 0.6], masks: [undefined, undefined] })).toMatchObject({ kind: "ties", weights: [0.5, 0.6], divisor: "count" });
     expect(methodOf("fim-ta").planTensor({ ...context, alphas: [0.5], rho: 1.25 })).toEqual({ kind: "add", coefficients: [0.5], scale: 0.8 });
