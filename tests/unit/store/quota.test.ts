@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { localLocks, webLocks } from "../../../src/store/locks";
-import { askPersistence, freeBytes, probeQuota } from "../../../src/store/quota";
+import { askPersistence, awaitSpace, freeBytes, probeQuota } from "../../../src/store/quota";
 import { FakeDirectory } from "./fakeDirectory";
 
 /** A file system whose files are only sizes, so that a probe may be large. */
@@ -91,4 +91,22 @@ test("Web Locks are held until released", async () => {
   release!();
   await held;
   expect(await locks.acquire("a")).toBeDefined();
+});
+
+test("deleted bytes are waited for until the browser counts them as free, and not for ever", async () => {
+  let usage = 1000;
+  let asked = 0;
+  const storage = { estimate: async () => ({ usage: ++asked > 2 ? (usage = 100) : usage }) } as unknown as StorageManager;
+  await awaitSpace(storage, 1000, 900);
+  expect(asked).toBe(3);
+  asked = 0;
+  await awaitSpace({ estimate: async () => ({ usage: ++asked + 1000 }) } as unknown as StorageManager, 1000, 900, 150);
+  expect(asked).toBeLessThan(4);
+  await awaitSpace({ estimate: () => Promise.reject(new Error("not asked")) } as unknown as StorageManager, undefined, 900);
+});
+
+test("a quota that grants not even an empty file is a quota of nothing", async () => {
+  const full = { getDirectory: async () => ({ getFileHandle: () => Promise.reject(new DOMException("", "QuotaExceededError")) }), estimate: async () => ({ quota: 1e10, usage: 0 }) } as unknown as StorageManager;
+  expect(await probeQuota(full, 10)).toEqual({ enough: false, freeBytes: 0 });
+  expect(await freeBytes(full)).toBe(0);
 });

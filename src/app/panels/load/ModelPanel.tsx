@@ -29,7 +29,7 @@ export function ModelPanel({ of: role, id }: { of: "base" | "tuned"; id: string 
           {reading && <PauseButton jobId={item.jobId} small />}
           {reading && <button type="button" className="btn s" onClick={() => void cancel(item.jobId)}><Icon name="close" small />Cancel</button>}
           {!reading && model.state === "ready" && <Chip tone="ok">{{ link: "Linked in place", session: "Read in place", copy: model.hash ? "Stored and verified" : "Stored", opfs: "Stored result" }[model.backend]}</Chip>}
-          {model.state === "locked" && <><Chip tone="warn">Needs your permission</Chip><AllowButton model={model} /></>}
+          {model.state === "locked" && <><Chip tone="warn">Needs your permission</Chip><AllowButton model={model} primary /></>}
           {!reading && model.state === "ingesting" && <Chip tone="warn">Unfinished, {model.chunksDone} of {model.chunks} chunks</Chip>}
           {!anyReading && model.state === "ingesting" && item?.state === "cancelled" && <button type="button" className="btn s" onClick={() => void retry(item.jobId)}>Continue the copy</button>}
           {!reading && model.state === "evicted" && <Chip tone="warn">Deleted by the browser</Chip>}

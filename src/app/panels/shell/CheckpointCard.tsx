@@ -35,7 +35,7 @@ export function ModelState({ model }: { model: StoredModel }) {
     return <Chip tone="info">{jobId === undefined ? "Unfinished" : `${progressPercent(fraction)}%`}</Chip>;
   }
   if (model.state === "evicted") return <Chip tone="warn">Evicted</Chip>;
-  if (model.state === "locked") return <Chip tone="warn">Needs permission</Chip>;
+  if (model.state === "locked") return <Chip tone="warn">Locked</Chip>;
   return <Chip tone="ok">{model.backend === "link" ? "Linked" : model.backend === "session" ? "In place" : "Ready"}</Chip>;
 }
 
