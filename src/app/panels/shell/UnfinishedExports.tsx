@@ -1,10 +1,11 @@
-import { useStudio } from "../../state/useStudio";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { bytes } from "../../ui/format";
 import { Banner } from "../../ui/marks";
 
 /** Models whose writing a closed tab, a crash or a full disk cut off: continue behind what is written, or discard it. */
 export function UnfinishedExports() {
-  const unfinished = useStudio((s) => s.unfinished);
+  // Of one with an error card, the card has the choices.
+  const unfinished = useStudio(useShallow((s) => s.unfinished.filter((u) => !s.errors.some((e) => e.context === `Writing ${u.target.name}`))));
   const busy = useStudio((s) => Object.values(s.running).some((job) => job.kind === "export"));
   const proceed = useStudio((s) => s.continueExport);
   const discard = useStudio((s) => s.discardExport);
