@@ -55,13 +55,6 @@ fn store(n: u32, k: u32, value: f32) {
   out[at] = sum;
 }
 
-fn store4(n: u32, k: u32, v: vec4f) {
-  store(n, k, v.x);
-  store(n, k + 1u, v.y);
-  store(n, k + 2u, v.z);
-  store(n, k + 3u, v.w);
-}
-
 @compute @workgroup_size(GROUP_X, GROUP_Y)
 fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u, @builtin(local_invocation_id) lid: vec3u, @builtin(local_invocation_index) local: u32) {
   let group = params.group0 + wid.x + wid.y * count.x;
@@ -136,14 +129,11 @@ fn main(@builtin(workgroup_id) wid: vec3u, @builtin(num_workgroups) count: vec3u
     fa4 += squared(ga4); fb4 += squared(gb4); fa5 += squared(ga5); fb5 += squared(gb5);
     fa6 += squared(ga6); fb6 += squared(gb6); fa7 += squared(ga7); fb7 += squared(gb7);
   }
-  store4(n, k, fa0); if (COLUMNS > 4u) { store4(n, k + 4u * GROUP_X, fb0); }
-  store4(n + 1u, k, fa1); if (COLUMNS > 4u) { store4(n + 1u, k + 4u * GROUP_X, fb1); }
-  store4(n + 2u, k, fa2); if (COLUMNS > 4u) { store4(n + 2u, k + 4u * GROUP_X, fb2); }
-  store4(n + 3u, k, fa3); if (COLUMNS > 4u) { store4(n + 3u, k + 4u * GROUP_X, fb3); }
-  if (ROWS > 4u) {
-    store4(n + 4u * GROUP_Y, k, fa4); if (COLUMNS > 4u) { store4(n + 4u * GROUP_Y, k + 4u * GROUP_X, fb4); }
-    store4(n + 4u * GROUP_Y + 1u, k, fa5); if (COLUMNS > 4u) { store4(n + 4u * GROUP_Y + 1u, k + 4u * GROUP_X, fb5); }
-    store4(n + 4u * GROUP_Y + 2u, k, fa6); if (COLUMNS > 4u) { store4(n + 4u * GROUP_Y + 2u, k + 4u * GROUP_X, fb6); }
-    store4(n + 4u * GROUP_Y + 3u, k, fa7); if (COLUMNS > 4u) { store4(n + 4u * GROUP_Y + 3u, k + 4u * GROUP_X, fb7); }
+  // A loop rather than 64 calls: compilers take long over as many stores.
+  var sums = array<vec4f, 16>(fa0, fb0, fa1, fb1, fa2, fb2, fa3, fb3, fa4, fb4, fa5, fb5, fa6, fb6, fa7, fb7);
+  for (var i = 0u; i < ROWS * COLUMNS; i++) {
+    let j = i / COLUMNS;
+    let c = i % COLUMNS;
+    store(n + (j & 3u) + (j >> 2u) * 4u * GROUP_Y, k + (c >> 2u) * 4u * GROUP_X + (c & 3u), sums[2u * j + (c >> 2u)][c & 3u]);
   }
 }
