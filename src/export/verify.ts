@@ -185,7 +185,7 @@ async function compareTiles(job: VerifyJob, result: Checkpoint): Promise<{ compa
     const blocks = Math.ceil(tensor.elements / tile);
     const start = fromStart ? 0 : (rng.next() % blocks) * tile;
     const elements = Math.min(tile, tensor.elements - start);
-    const want = await cpuTile(job.sources, tensor, work, start, elements);
+    const want = await cpuTile(job.sources, tensor, work, start, elements, job.signal);
     const width = bytesPerElement(tensor.dtype as FloatDtype);
     const got = await result.read(tensor.name, start * width, elements * width);
     totals.compared++;
@@ -199,11 +199,11 @@ async function compareTiles(job: VerifyJob, result: Checkpoint): Promise<{ compa
   return totals;
 }
 
-async function cpuTile(sources: MergeSources, tensor: OutputTensor, work: TensorWork, start: number, elements: number): Promise<Uint8Array> {
+async function cpuTile(sources: MergeSources, tensor: OutputTensor, work: TensorWork, start: number, elements: number, signal: AbortSignal): Promise<Uint8Array> {
   const slice = await readSlice(sources, tensor, work, start, elements);
   const cut = withMasks(work, slice, sources.experts.map(() => makerState()));
   const dtype = tensor.dtype as FloatDtype;
-  const out = applyOpCpu(cut.op, cut.slice, dtype).slice();
+  const out = staged(signal, "compute", elements * bytesPerElement(dtype), () => applyOpCpu(cut.op, cut.slice, dtype)).slice();
   const cols = tensor.shape.length >= 2 ? tensor.elements / tensor.shape[0]! : 1;
   const width = bytesPerElement(dtype);
   for (const { row0, row1, op } of work.rows ?? []) {

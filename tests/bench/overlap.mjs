@@ -1,6 +1,6 @@
 // npm run bench:overlap: each stage of a pass and a merge alone, and each phase as a whole, in one run, in Node.
 //   --shape 300mb      a generated pair of this shape (tiny, 300mb, 1.5b)
-//   --layers 4         with this many blocks (default: those of the shape)
+//   --layers 4         with this many blocks, and --vocab 8000 with this many tokens (default: those of the shape)
 //   --samples 2        sequences of the Fisher pass
 //   --tokens 16        tokens of each
 //   --delay 0          milliseconds added to every read, for a slower disk
@@ -11,7 +11,7 @@ import { cache, ensurePackages, root } from "../../src/cli/setup.mjs";
 
 const { values } = parseArgs({
   options: {
-    shape: { type: "string", default: "300mb" }, layers: { type: "string" }, samples: { type: "string", default: "2" }, tokens: { type: "string", default: "16" },
+    shape: { type: "string", default: "300mb" }, layers: { type: "string" }, vocab: { type: "string" }, samples: { type: "string", default: "2" }, tokens: { type: "string", default: "16" },
     delay: { type: "string", default: "0" }, json: { type: "string", default: join(cache, "overlap.json") },
   },
 });
@@ -21,7 +21,7 @@ const server = await createServer({ root, configFile: false, appType: "custom", 
 let code = 1;
 try {
   const { main } = await server.ssrLoadModule("/tests/bench/overlap.ts");
-  code = await main({ shape: values.shape, layers: values.layers && Number(values.layers), samples: Number(values.samples), tokens: Number(values.tokens), delay: Number(values.delay), json: values.json });
+  code = await main({ shape: values.shape, layers: values.layers && Number(values.layers), vocab: values.vocab && Number(values.vocab), samples: Number(values.samples), tokens: Number(values.tokens), delay: Number(values.delay), json: values.json });
 } catch (error) {
   console.error(error.stack ?? String(error));
 } finally {

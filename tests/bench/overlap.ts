@@ -32,6 +32,7 @@ import { makeCheckpoint, SHAPES } from "../support/makeCheckpoint.mjs";
 export interface OverlapOptions {
   shape: keyof typeof SHAPES;
   layers?: number | undefined;
+  vocab?: number | undefined;
   samples: number;
   tokens: number;
   delay: number;
@@ -215,7 +216,7 @@ export async function main(options: OverlapOptions): Promise<number> {
     const adapter = await nodeGpu();
     if (!adapter) throw new Error("No WebGPU adapter. Install a driver, or chromium and libvulkan1 for the software adapter.");
     const entry = sharedDevice(adapter);
-    const config = options.layers ? { num_hidden_layers: options.layers } : {};
+    const config = { ...(options.layers ? { num_hidden_layers: options.layers } : {}), ...(options.vocab ? { vocab_size: options.vocab } : {}) };
     const models: Record<string, Checkpoint> = {};
     for (const side of ["base", "partner"] as const) {
       makeCheckpoint({ out: join(folder, side), shape: options.shape, side, config });
