@@ -75,3 +75,39 @@ test("a paused copy that is cancelled keeps what is stored", async () => {
   await expect(job).rejects.toMatchObject({ code: "cancelled" });
   expect(await library.list()).toMatchObject([{ state: "ingesting", chunksDone: 3 }]);
 });
+
+const inPhase = (wanted: string) => (p: Progress): boolean => p.phases.some(({ id, state }) => id === wanted && state === "now");
+test.each([
+  ["copying", inPhase("copy"), 0],
+  ["a chunk is verified", () => false, 3],
+  ["the small files are verified", inPhase("small"), 0],
+])("a copy cancelled while %s answers within two seconds, and is finished by the next drop", async (_, at, chunk) => {
+  const controller = new AbortController();
+  let asked = 0;
+  const cancel = (): void => {
+    if (asked > 0) return;
+    asked = performance.now();
+    controller.abort(cancelled());
+  };
+  // The chunk before is read back while this one is stored.
+  const library = counting((n) => void (n === chunk && cancel()));
+  await expect(library.ingest("job", folder(), { backend: "copy", signal: controller.signal, onProgress: (p) => void (at(p) && cancel()) })).rejects.toMatchObject({ code: "cancelled" });
+  expect(asked).toBeGreaterThan(0);
+  expect(performance.now() - asked).toBeLessThan(2000);
+  expect(await library.list()).toMatchObject([{ state: "ingesting" }]);
+  expect(await library.ingest("job", folder(), { backend: "copy" })).toMatchObject({ state: "ready", chunksDone: chunks });
+});
+
+test("hashing a folder in place is cancelled within two seconds, and it is not offered as ready", async () => {
+  const controller = new AbortController();
+  const library = counting(() => undefined);
+  let asked = 0;
+  const onProgress = (p: Progress): void => {
+    if (asked > 0 || !p.phases.some(({ id, state }) => id === "copy" && state === "now")) return;
+    asked = performance.now();
+    controller.abort(cancelled());
+  };
+  await expect(library.ingest("job", folder(), { backend: "session", signal: controller.signal, onProgress })).rejects.toMatchObject({ code: "cancelled" });
+  expect(performance.now() - asked).toBeLessThan(2000);
+  expect((await library.list()).filter((model) => model.state === "ready")).toEqual([]);
+});
