@@ -94,6 +94,8 @@ export async function paperPass(context: RecipeContext, facts: AdapterFacts, bud
     ...options, outputs, trimEmbed: false, probes: "none", labels: "self",
     base: paper(context.base, 0), experts, config, sequences, memory,
     masks: { put: async () => undefined, get: async () => undefined },
+    // What is written down is read back first.
+    journal: { state: undefined, stats: [], require: async () => undefined, read: async () => new Float32Array(), put: async () => undefined, commit: async () => undefined },
     signal: new AbortController().signal,
     onTensor: () => undefined,
     onForwardBlock: (layer) => {

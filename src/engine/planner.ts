@@ -13,6 +13,7 @@ import type { Budgets, Forecast, PhaseForecast, Rates } from "./api";
 import type { RecipeContext } from "./context";
 import { PaperGpu } from "./paperGpu";
 import { changePassBytes } from "./changePass";
+import { passRounds } from "./passes";
 import { plannedOperation } from "./operation";
 import { changesHostBytes, mergeHostBytes, passHostBytes, passRing, OVERHEAD_BYTES, verifyHostBytes } from "./planHost";
 import { paperPass, type PaperPass, type PassStep } from "./planPass";
@@ -69,8 +70,10 @@ export async function planMerge(job: PlanJob): Promise<Plan> {
   add("ingest", copies ? "Copy and verify" : "Read for the hash", { readBytes: copies ? 2 * stored : stored, writeBytes: copies ? stored : 0, hostBytes: 8 * 1024 ** 2 });
   if (pass) {
     const masks = maskBytes(context, () => true);
-    add("forward", "Forward", { ...part(pass.paper.forward), hostBytes: pass.hostBytes });
-    add("backward", "Loss, backward, Fisher, trim", { ...part(pass.paper.backward), hostBytes: pass.hostBytes, writeBytes: trims(context) ? masks.total : 0 });
+    // The journal: the input of each block, and the gradient below it, of every walk.
+    const walk = passRounds(context) * pass.rowBytes;
+    add("forward", "Forward", { ...part(pass.paper.forward), hostBytes: pass.hostBytes, writeBytes: walk * pass.layers });
+    add("backward", "Loss, backward, Fisher, trim", { ...part(pass.paper.backward), hostBytes: pass.hostBytes, writeBytes: walk * (pass.layers + 1) + (trims(context) ? masks.total : 0) });
   }
   if (job.pass === "changes") add("changes", "Read every change", {
     readBytes: changePassBytes(context, sizeOf),
@@ -158,8 +161,8 @@ async function choosePass({ context, facts, budgets, readAhead }: PlanJob, slice
     const ring = readAhead ?? passRing(budgets.hostBytes - passHostBytes({ ...held, ring: 0 }));
     const hostBytes = Math.max(passHostBytes({ ...held, ring }), changesHostBytes(largest(context).elements, ...dtypesOf(context, largest(context)), sliceElements));
     const live = Math.max(paper.forward.gpuBytes, paper.backward.gpuBytes);
-    best = !best || live < Math.max(best.paper.forward.gpuBytes, best.paper.backward.gpuBytes) ? { ...memory, paper, hostBytes, layers: config.layers, readAhead: ring } : best;
-    if (live <= budgets.gpuBytes && hostBytes <= budgets.hostBytes) return { ...memory, paper, hostBytes, layers: config.layers, readAhead: ring };
+    best = !best || live < Math.max(best.paper.forward.gpuBytes, best.paper.backward.gpuBytes) ? { ...memory, paper, hostBytes, rowBytes, layers: config.layers, readAhead: ring } : best;
+    if (live <= budgets.gpuBytes && hostBytes <= budgets.hostBytes) return { ...memory, paper, hostBytes, rowBytes, layers: config.layers, readAhead: ring };
   }
   return best!;
 }
