@@ -39,6 +39,7 @@ export function ProgressBlock({ jobId, progress, label, reading, stripUnit }: { 
         <div className="bar" role="progressbar" aria-valuenow={done} aria-valuemin={0} aria-valuemax={100} aria-label={label}>
           <i style={{ width: `${(progress?.fraction ?? 0) * 100}%` }} />
         </div>
+        {progress?.note !== undefined && <p className="note-line"><Icon name="info" /> <span>{progress.note}</span></p>}
         {progress?.strips && progress.strips.length > 0 && <Strips strips={progress.strips} unit={stripUnit} />}
         {progress && <Phases phases={progress.phases} paused={progress.paused} />}
         <Announce progress={progress} label={label} />
