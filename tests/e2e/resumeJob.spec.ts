@@ -8,7 +8,7 @@ import { kill, killPoints, reached, type KillPoint } from "./kill";
 import { expect, launch, open, test } from "./studio";
 
 const SEED = Number(process.env.KILL_SEED ?? 20261122);
-const SLOW = { timeout: 240_000 };
+const SLOW = { timeout: 120_000 };
 
 /** From whatever the page shows after it was opened to written files, as a person would go on. */
 async function goOn(page: Page): Promise<void> {
@@ -67,14 +67,14 @@ test("the sample job, killed at ten points from copy to verification, goes on ea
   await download(whole.page, join(folder, "whole"));
   await whole.context.close();
 
-  const points = killPoints(SEED, { ingest: Number(process.env.KILLS_I ?? 2), measure: Number(process.env.KILLS_M ?? 4), export: Number(process.env.KILLS_E ?? 4) });
+  const points = killPoints(SEED, { ingest: 2, measure: 4, export: 4 });
   console.log(`kill points, seed ${SEED}: ${points.map((p) => `${p.kind} ${p.fraction} ${p.how}`).join(", ")}`);
   let before: KillPoint | undefined;
   for (const point of points) {
     const { context, page } = await visit(profile);
     if (before?.kind === "export") await expect(page.getByText(/\d of .* written\. What is written is kept/), "the page offers to go on").toBeVisible();
     const stop = reached(page, point);
-    const going = goOn(page).then(() => "finished", (error: Error) => `stopped: ${error.message}`);
+    const going = goOn(page).then(() => "finished", async (error: Error) => `stopped: ${error.message}\n${await page.locator("main").innerText().catch(() => "")}`);
     expect(await Promise.race([stop.then(() => "reached"), going]), `${point.kind} ${point.fraction}`).toBe("reached");
     await kill(context, page, profile, point.how);
     await going;
