@@ -93,7 +93,7 @@ describe("a pass that is killed again and again ends in the same bits", () => {
   test("killed at each of many single points", async () => {
     const recipe = fim({}, TIED);
     const want = await uninterrupted(recipe);
-    for (let at = 2; at <= want.written; at += 5) {
+    for (let at = 2; at <= want.written; at += 8) {
       const map = new Map<string, unknown>();
       expect((await life(map, recipe, at)).died).toBe(true);
       await life(map, recipe);
