@@ -1,3 +1,4 @@
+import AxeBuilder from "@axe-core/playwright";
 import type { Locator, Page } from "@playwright/test";
 import { bigModel, copyPair } from "./files";
 import { heading, loadFolders, mainAction, panel, toShape } from "./flows";
@@ -48,6 +49,7 @@ test("a copy waits and goes on, by keyboard; a reload in between finds it unfini
 });
 
 test("a Fisher pass waits, goes on, and is cancelled while it waits", async ({ studio, folder }) => {
+  test.slow();
   const { base, tuned } = copyPair(folder, "qwen2-tiny-f32");
   await loadFolders(studio, [base, tuned]);
   await toShape(studio);
@@ -57,14 +59,15 @@ test("a Fisher pass waits, goes on, and is cancelled while it waits", async ({ s
   }
   await mainAction(studio).click();
   const block = studio.getByRole("region", { name: "Fisher pass" });
-  await expect(block.locator(".strip i.stored").first()).toBeVisible({ timeout: 30_000 });
+  await expect(block.locator(".strip i.stored").first()).toBeVisible({ timeout: 120_000 });
   await pauseIn(block).click();
   await expect(announced(studio, /^Fisher pass: paused at \d+%$/)).toHaveCount(1);
   await expect(studio.locator(".actionbar")).toContainText("Paused.");
+  expect((await new AxeBuilder({ page: studio }).analyze()).violations).toEqual([]);
   await standsStill(studio, block);
   const before = await shown(block);
   await continueIn(block).click();
-  await expect.poll(() => shown(block), { timeout: 30_000 }).not.toBe(before);
+  await expect.poll(() => shown(block), { timeout: 120_000 }).not.toBe(before);
   await expect(studio.locator(".actionbar")).not.toContainText("Paused.");
   await pauseIn(block).click();
   await expect(continueIn(block)).toBeVisible();
