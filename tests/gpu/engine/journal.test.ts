@@ -15,6 +15,18 @@ const TOKENS = randomTokens(5, RAW.vocab_size, [6, 9, 4]);
 const TWO = [{ id: "finetuned", name: "finetuned" }, { id: "other", name: "other" }];
 const TIED = { base: { id: "tied", name: "tied" }, models: [{ id: "tiedTuned", name: "tiedTuned" }] };
 
+/** The same model with values in steps of 2^-10, and, for `k` > 0, each moved by one of few amounts: many changes are equal. */
+const stepped = (checkpoint: Checkpoint, k: number): Checkpoint => ({
+  ...checkpoint,
+  read: async (name, offset, length) => {
+    const bytes = (await checkpoint.read(name, offset, length)).slice();
+    const values = new Float32Array(bytes.buffer);
+    values.forEach((v, i) => (values[i] = Math.round(v * 1024) / 1024 + (k > 0 ? (((offset / 4 + i) * 7919 * k) % 5) / 256 : 0)));
+    return bytes;
+  },
+});
+const EQUAL = { base: { id: "stepped", name: "stepped" }, models: [{ id: "stepped1", name: "stepped1" }, { id: "stepped2", name: "stepped2" }] };
+
 let gpu: GPU;
 let models: Record<string, Checkpoint>;
 
@@ -28,7 +40,7 @@ async function oneDevice(inner: GPU): Promise<GPU> {
 beforeAll(async () => {
   gpu = await oneDevice((await watchedGpu()).gpu);
   const [base, tied] = [(await randomModel(RAW, "F32", 1)).checkpoint, (await randomModel({ ...RAW, tie_word_embeddings: true }, "F32", 3)).checkpoint];
-  models = { base, finetuned: await perturbed(base, 1), other: await perturbed(base, 2), tied, tiedTuned: await perturbed(tied, 3) };
+  models = { base, finetuned: await perturbed(base, 1), other: await perturbed(base, 2), tied, tiedTuned: await perturbed(tied, 3), stepped: stepped(base, 0), stepped1: stepped(base, 1), stepped2: stepped(base, 2) };
 });
 
 type Change = NonNullable<Parameters<typeof recipeFor>[2]>;
@@ -61,12 +73,13 @@ describe("a pass that is killed again and again ends in the same bits", () => {
   test.each<[string, () => Recipe]>([
     ["one threshold per tensor, norms and biases too", () => fim({ trim1D: true })],
     ["one threshold per block, Gaussian probes", () => fim({ trimScope: "block", calib: "gaussian" })],
-    ["one threshold for the model, exactly so many, two models", () => fim({ trimScope: "model", percentile: "exactK" }, { models: TWO })],
+    ["one threshold for the model, exactly so many of equal scores, two models", () => fim({ trimScope: "model", percentile: "exactK", trimScore: "magnitude" }, EQUAL)],
+    ["one threshold for the model as a percentile", () => fim({ trimScope: "model" })],
     ["activations, two batches", () => fim({ calib: "activations" }, { tokens: randomTokens(9, RAW.vocab_size, Array.from({ length: 65 }, () => 8)) })],
     ["at the fine-tuned models, two of them", () => fim({ fisherAt: "finetuned" }, { models: TWO })],
     ["a tied head, embeddings trimmed by size, sampled labels", () => fim({ trimEmbed: "magnitude", labels: "sampled" }, TIED)],
     ["squares per token", () => fim({ fisher: "token" })],
-    ["TIES over the whole model, two models", () => recipeFor("ties", { density: 0.3, scope: "model", keepRule: "mergekit" }, { models: TWO })],
+    ["TIES over the whole model, equal changes, two models", () => recipeFor("ties", { density: 0.3, scope: "model", keepRule: "mergekit" }, EQUAL)],
     ["TIES per tensor", () => recipeFor("ties", { density: 0.3 })],
   ])("%s", async (_, make) => {
     const want = await uninterrupted(make());
