@@ -1,9 +1,8 @@
 import type { FileMark, OutputFolder } from "../core/files";
-import { isFloatDtype } from "../core/tensors";
 import type { Gpu } from "../gpu/gpu";
 import type { OutputTensor } from "../model/pairing";
 import { markIn, readNote, type ExportNote, type WrittenFile } from "./journal";
-import { copyTensor, mergeTensor, type MergeSources, type TensorWork } from "./mergeTensor";
+import { copyTensor, isPlainCopy, mergeTensor, type MergeSources, type TensorWork } from "./mergeTensor";
 import type { OutputPlan, PlannedShard } from "./plan";
 
 export type { WrittenFile } from "./journal";
@@ -31,13 +30,9 @@ const MIN_FLUSH_BYTES = 64 * 1024;
 /** A sixteenth of the whole, from 64 KiB to 256 MiB: an export that stops has that much to do again, and the tensor it was in. */
 const flushBytesOf = (plan: OutputPlan): number => Math.min(FLUSH_BYTES, Math.max(MIN_FLUSH_BYTES, Math.ceil(plan.tensorBytes / 16)));
 
-/** A tensor whose stored dtype is the output's, or which is not computed with, is copied bit by bit. */
-const isPlainCopy = (tensor: OutputTensor, storedDtype: string): boolean => tensor.action === "copy" && (tensor.dtype === storedDtype || !isFloatDtype(tensor.dtype));
-
 /** The stored bytes of an output tensor, slice by slice. */
 async function* bytesOf({ gpu, sources, workOf, signal, sliceElements }: WriteShards, tensor: OutputTensor): AsyncGenerator<Uint8Array> {
-  const source = tensor.from === "base" ? sources.base.tensors.get(tensor.baseName) : sources.experts[0]?.tensors.get(tensor.tunedNames[0]!);
-  if (isPlainCopy(tensor, source!.dtype)) return yield* copyTensor(sources, tensor, signal);
+  if (isPlainCopy(sources, tensor)) return yield* copyTensor(sources, tensor, signal);
   const work = (await workOf(tensor)) ?? { op: { kind: "copy" as const, ...(tensor.from === "base" ? {} : { source: 0 }) } };
   for await (const { bytes } of mergeTensor(gpu, sources, tensor, work, signal, sliceElements)) yield bytes;
 }
