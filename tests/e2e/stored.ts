@@ -89,7 +89,7 @@ export async function holdReads(page: Page, minBytes: number, after: number): Pr
     };
     Blob.prototype.stream = function () {
       if (this.size < minBytes || reads++ < free) return stream.call(this) as ReturnType<Blob["stream"]>;
-      const source = gate.then(() => (stream.call(this) as ReadableStream<Uint8Array>).getReader());
+      const source = gate.then(() => (stream.call(this) as ReadableStream<Uint8Array<ArrayBuffer>>).getReader());
       return new ReadableStream({
         type: "bytes",
         pull: async (controller) => {
@@ -106,12 +106,13 @@ export async function holdReads(page: Page, minBytes: number, after: number): Pr
   return async () => worker.evaluate(() => (globalThis as unknown as { letGo(): void }).letGo());
 }
 
-/** Every file of the origin's own file system, by path, with its size. */
+/** Every file of the origin's own file system, by path, with its size; not the probe for the quota, which comes and goes. */
 export async function ownFiles(page: Page): Promise<Record<string, number>> {
   return page.evaluate(async () => {
     const found: Record<string, number> = {};
     const walk = async (directory: FileSystemDirectoryHandle, path: string): Promise<void> => {
       for await (const child of directory.values()) {
+        if (child.name === ".probe") continue;
         if (child.kind === "file") found[path + child.name] = (await child.getFile()).size;
         else await walk(child, `${path}${child.name}/`);
       }
