@@ -27,7 +27,7 @@ import { openCheckpoint } from "../../src/formats/checkpoint";
 import { Gpu } from "../../src/gpu/gpu";
 import { memoryFolder } from "../../src/store/memoryFolder";
 import { bench, recipeFor } from "../support/engineBench";
-import { makeCheckpoint, SHAPES } from "../support/makeCheckpoint.mjs";
+import { makeCheckpoint, type SHAPES } from "../support/makeCheckpoint.mjs";
 
 export interface OverlapOptions {
   shape: keyof typeof SHAPES;

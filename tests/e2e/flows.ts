@@ -11,9 +11,9 @@ export const mainAction = (page: Page): Locator => page.locator("[data-main-acti
 export const heading = (page: Page, name: string | RegExp): Locator => page.getByRole("heading", { level: 1, name });
 
 /** Drops folders and waits until each is stored and verified. */
-export async function loadFolders(page: Page, folders: string[]): Promise<void> {
+export async function loadFolders(page: Page, folders: string[], timeout = 20_000): Promise<void> {
   await dropPaths(page, folders);
-  for (const folder of folders) await expect(panel(page, folder.split("/").at(-1)!).getByText("Stored and verified")).toBeVisible();
+  for (const folder of folders) await expect(panel(page, folder.split("/").at(-1)!).getByText("Stored and verified")).toBeVisible({ timeout });
 }
 
 /** From a ready pair to Shape, through Check. */
@@ -50,12 +50,12 @@ export async function measure(page: Page): Promise<void> {
 }
 
 /** Opens Save, chooses where, and writes. */
-export async function write(page: Page, where: "Into a folder" | "One download per file" | "As one .zip"): Promise<void> {
+export async function write(page: Page, where: "Into a folder" | "One download per file" | "As one .zip", timeout = 60_000): Promise<void> {
   await expect(heading(page, "Save the merged model")).toBeVisible();
   await page.getByRole("radio", { name: where }).check();
   await expect(mainAction(page)).toBeEnabled();
   await mainAction(page).click();
-  await expect(heading(page, "Written and verified")).toBeVisible({ timeout: 60_000 });
+  await expect(heading(page, "Written and verified")).toBeVisible({ timeout });
 }
 
 /** Presses one button of the downloads panel after the other; the files end up in `into`. */

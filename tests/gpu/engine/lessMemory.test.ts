@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readFolder } from "../../../src/cli/nodeFiles";
-import { StudioError } from "../../../src/core/errors";
+import type { StudioError } from "../../../src/core/errors";
 import type { Checkpoint } from "../../../src/core/tensors";
 import { openCheckpoint } from "../../../src/formats/checkpoint";
 import type { StoredPass } from "../../../src/engine/passStore";

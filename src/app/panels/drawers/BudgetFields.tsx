@@ -5,7 +5,7 @@ import { Select } from "../../ui/Select";
 
 const MIB = 1024 ** 2;
 const CHOICES: Record<keyof Budgets, readonly number[]> = {
-  gpuBytes: [512, 1024, 2048, 3072, 4096, 8192, 16_384].map((n) => n * MIB),
+  gpuBytes: [64, 256, 512, 1024, 2048, 3072, 4096, 8192, 16_384].map((n) => n * MIB),
   hostBytes: [256, 512, 1024, 2048, 4096].map((n) => n * MIB),
 };
 const LABELS: Record<keyof Budgets, string> = { gpuBytes: "GPU budget", hostBytes: "Memory budget" };

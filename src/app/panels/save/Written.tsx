@@ -104,12 +104,12 @@ function Downloads({ report, safe }: { report: ExportReport; safe: boolean }) {
 
 /** The staged files become a model of Load where they lie. */
 function UseAsInput({ report, used }: { report: ExportReport; used: boolean }) {
-  const useAsInput = useStudio((s) => s.useAsInput);
+  const adopt = useStudio((s) => s.useAsInput);
   const progress = useStudio((s) => Object.values(s.running).find((job) => job.kind === "ingest"));
   const [asked, setAsked] = useState(false);
   const run = (): void => {
     setAsked(true);
-    void useAsInput().finally(() => setAsked(false));
+    void adopt().finally(() => setAsked(false));
   };
   return (
     <div className="pb use-input">
