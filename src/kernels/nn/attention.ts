@@ -1,60 +1,9 @@
-import rowReduce from "../../../shaders/lib/row_reduce.wgsl?raw";
-import scoresWgsl from "../../../shaders/nn/attention_scores.wgsl?raw";
-import scoresBackwardWgsl from "../../../shaders/nn/attention_scores_backward.wgsl?raw";
-import mixWgsl from "../../../shaders/nn/attention_mix.wgsl?raw";
-import mixBackwardWgsl from "../../../shaders/nn/attention_mix_backward.wgsl?raw";
 import { MAX_BINDING_BYTES, type Gpu } from "../../gpu/gpu";
-import { defineKernel } from "../../gpu/kernel";
+import type { AttentionForm, AttentionSizes } from "./attentionForm";
+import { registerForm } from "./attentionRegister";
+import { rowForm } from "./attentionRows";
 
-const shape = { rows: "u32", H: "u32", KV: "u32", D: "u32", head0: "u32", heads: "u32", stride: "u32", window: "u32" } as const;
-type Sizes = { rows: number; heads: number; stride: number; D: number };
-const products = ({ rows, heads, stride, D }: Sizes): number => 2 * rows * heads * stride * D;
-
-export const attentionScores = defineKernel({
-  name: "nn/attention_scores",
-  wgsl: scoresWgsl,
-  lib: [rowReduce],
-  inputs: ["q", "k", "spans"],
-  outputs: ["p"],
-  params: { ...shape, scale: "f32", group0: "u32" },
-  constants: { PACKED: 0 },
-  workgroups: ({ rows, heads }) => rows * heads,
-  cost: (params) => products(params),
-});
-
-export const attentionScoresBackward = defineKernel({
-  name: "nn/attention_scores_backward",
-  wgsl: scoresBackwardWgsl,
-  lib: [rowReduce],
-  inputs: ["y", "dy", "v", "spans"],
-  outputs: ["p"],
-  params: { ...shape, scale: "f32", group0: "u32" },
-  constants: { PACKED: 0 },
-  workgroups: ({ rows, heads }) => rows * heads,
-  cost: (params) => products(params),
-});
-
-export const attentionMix = defineKernel({
-  name: "nn/attention_mix",
-  wgsl: mixWgsl,
-  inputs: ["p", "v", "spans"],
-  outputs: ["y"],
-  params: { ...shape, group0: "u32" },
-  constants: { PACKED: 0 },
-  workgroups: ({ rows, heads, D }, c) => Math.ceil((rows * heads * D) / (c.PACKED ? 256 : 64)),
-  cost: (params) => products(params),
-});
-
-export const attentionMixBackward = defineKernel({
-  name: "nn/attention_mix_backward",
-  wgsl: mixBackwardWgsl,
-  inputs: ["p", "dy", "spans"],
-  outputs: ["dv"],
-  params: { ...shape, group0: "u32" },
-  constants: { PACKED: 0 },
-  workgroups: ({ rows, KV, D }, c) => Math.ceil((rows * KV * D) / (c.PACKED ? 256 : 64)),
-  cost: (params) => products(params),
-});
+export { registerForm, rowForm };
 
 /** Sizes of one attention call over the rows of a batch. */
 export interface AttentionShape {
@@ -70,38 +19,47 @@ export interface AttentionShape {
   spans: GPUBuffer;
 }
 
-/** How many heads' probabilities [rows, longest] fit in one binding; 0 when not even one does. */
-export function headsPerCall(rows: number, longest: number, H: number, maxBytes = MAX_BINDING_BYTES): number {
-  return Math.min(H, Math.floor(maxBytes / (4 * rows * longest)));
+/** How a call is cut and computed; changing it changes no result. */
+export interface AttentionOptions {
+  /** Bytes that the probabilities may take. */
+  maxBytes?: number;
+  /** The form to take; the adapter's own when absent. */
+  form?: AttentionForm | undefined;
 }
 
-/** Head ranges of the calls: whole groups of query heads where one fits, so that dk and dv are written in one go. */
-function headRanges({ rows, longest, H, KV }: AttentionShape, maxBytes?: number): { head0: number; heads: number }[] {
-  const fit = headsPerCall(rows, longest, H, maxBytes);
+/** How many heads' probabilities [rows, stride] fit in one binding; 0 when not even one does. */
+export function headsPerCall(rows: number, stride: number, H: number, maxBytes = MAX_BINDING_BYTES): number {
+  return Math.min(H, Math.floor(maxBytes / (4 * rows * stride)));
+}
+
+/** The calls of one attention: whole groups of query heads where one fits, so that dk and dv are written in one go. */
+function plan(gpu: Gpu, s: AttentionShape, { maxBytes, form }: AttentionOptions): { form: AttentionForm; calls: AttentionSizes[]; bytes: number } {
+  const { rows, longest, H, KV, D } = s;
+  // A batch is as large as the exact rows allow; where the rounded ones of the register form do not fit, the other form does.
+  const fits = (f: AttentionForm): boolean => headsPerCall(rows, f.stride(longest), H, maxBytes) > 0;
+  const chosen = form ?? (gpu.software && fits(registerForm) ? registerForm : rowForm);
+  const stride = chosen.stride(longest);
+  const fit = headsPerCall(rows, stride, H, maxBytes);
   const group = H / KV;
   const step = fit >= group ? Math.floor(fit / group) * group : fit;
-  const ranges: { head0: number; heads: number }[] = [];
-  for (let head0 = 0; head0 < H; head0 += step) ranges.push({ head0, heads: Math.min(step, H - head0) });
-  return ranges;
+  const calls: AttentionSizes[] = [];
+  for (let head0 = 0; head0 < H; head0 += step)
+    calls.push({ rows, H, KV, D, head0, heads: Math.min(step, H - head0), stride, window: s.window >= longest ? 0 : s.window });
+  return { form: chosen, calls, bytes: 4 * Math.min(step, H) * rows * stride };
 }
-
-const packed = ({ D }: AttentionShape) => ({ PACKED: D % 4 === 0 ? 1 : 0 });
-const values = (s: AttentionShape, range: { head0: number; heads: number }) => ({
-  rows: s.rows, H: s.H, KV: s.KV, D: s.D, ...range, stride: s.longest, window: s.window >= s.longest ? 0 : s.window,
-});
 
 /**
  * y = softmax(q k^T / sqrt(D)) v per sequence and head, causal, grouped queries, optional window.
  * q, y [rows, H, D]; k, v [rows, KV, D]. The probabilities live in a buffer of the pool while the call is encoded.
  */
-export function attentionForward(gpu: Gpu, io: { q: GPUBuffer; k: GPUBuffer; v: GPUBuffer; y: GPUBuffer }, s: AttentionShape, maxBytes?: number): void {
+export function attentionForward(gpu: Gpu, io: { q: GPUBuffer; k: GPUBuffer; v: GPUBuffer; y: GPUBuffer }, s: AttentionShape, options: AttentionOptions = {}): void {
   const { q, k, v, y } = io;
-  const ranges = headRanges(s, maxBytes);
-  const p = gpu.alloc(4 * ranges[0]!.heads * s.rows * s.longest, "attention probabilities");
-  for (const range of ranges) {
-    const params = values(s, range);
-    gpu.run(attentionScores, { q, k, spans: s.spans, p }, { ...params, scale: 1 / Math.sqrt(s.D) }, packed(s));
-    gpu.run(attentionMix, { p, v, spans: s.spans, y }, params, packed(s));
+  const { spans } = s;
+  const { form, calls, bytes } = plan(gpu, s, options);
+  const p = gpu.alloc(bytes, "attention probabilities");
+  for (const sizes of calls) {
+    form.scores(gpu, { q, k, spans, p }, sizes, 1 / Math.sqrt(s.D));
+    form.mix(gpu, { p, v, spans, y }, sizes);
   }
   gpu.release(p);
 }
@@ -115,20 +73,19 @@ export function attentionBackward(
   gpu: Gpu,
   io: { q: GPUBuffer; k: GPUBuffer; v: GPUBuffer; y: GPUBuffer; dy: GPUBuffer; dq: GPUBuffer; dk: GPUBuffer; dv: GPUBuffer },
   s: AttentionShape,
-  maxBytes?: number,
+  options: AttentionOptions = {},
 ): void {
   const { q, k, v, y, dy, dq, dk, dv } = io;
-  const spans = s.spans;
+  const { spans } = s;
   const scale = 1 / Math.sqrt(s.D);
-  const ranges = headRanges(s, maxBytes);
-  const p = gpu.alloc(4 * ranges[0]!.heads * s.rows * s.longest, "attention probabilities");
-  for (const range of ranges) {
-    const params = values(s, range);
-    gpu.run(attentionScores, { q, k, spans, p }, { ...params, scale }, packed(s));
-    gpu.run(attentionMixBackward, { p, dy, spans, dv }, params, packed(s));
-    gpu.run(attentionScoresBackward, { y, dy, v, spans, p }, { ...params, scale }, packed(s));
-    gpu.run(attentionMix, { p, v: k, spans, y: dq }, params, packed(s));
-    gpu.run(attentionMixBackward, { p, dy: q, spans, dv: dk }, params, packed(s));
+  const { form, calls, bytes } = plan(gpu, s, options);
+  const p = gpu.alloc(bytes, "attention probabilities");
+  for (const sizes of calls) {
+    form.scores(gpu, { q, k, spans, p }, sizes, scale);
+    form.mixBackward(gpu, { p, dy, spans, dv }, sizes);
+    form.scoresBackward(gpu, { y, dy, v, spans, p }, sizes, scale);
+    form.mix(gpu, { p, v: k, spans, y: dq }, sizes);
+    form.mixBackward(gpu, { p, dy: q, spans, dv: dk }, sizes);
   }
   gpu.release(p);
 }
