@@ -35,6 +35,7 @@ const USAGE = `npm run merge -- --base DIR --model DIR [--model DIR]... --method
   --gpu-budget SIZE   most bytes of GPU buffers, 2GiB when absent
   --host-budget SIZE  most bytes of memory beside them, 512MiB when absent
   --plan              print as JSON what the merge will take, from headers alone, and stop; --out is not needed
+  --tab               with --plan: what the merge will take in a browser tab
   --rate KEY=N        with --plan: speed in operations (gpu) or bytes (read, write) per second, for times
   --work DIR          where masks and the journal of the pass are kept until the merge is whole; beside --out when absent
   --quiet             no progress lines
@@ -45,7 +46,7 @@ const FLAGS = {
   base: { value: true }, model: { value: true, repeat: true }, weight: { value: true, repeat: true }, method: { value: true }, out: { value: true },
   dtype: { value: true }, "max-shard-bytes": { value: true }, set: { value: true, repeat: true }, tokens: { value: true }, recipe: { value: true },
   report: { value: true }, fisher: { value: true }, work: { value: true }, quiet: {}, help: {},
-  "gpu-budget": { value: true }, "host-budget": { value: true }, plan: {}, rate: { value: true, repeat: true },
+  "gpu-budget": { value: true }, "host-budget": { value: true }, plan: {}, tab: {}, rate: { value: true, repeat: true },
 };
 const DTYPES: Record<string, FloatDtype> = { float32: "F32", bfloat16: "BF16", float16: "F16", F32: "F32", BF16: "BF16", F16: "F16" };
 const CHOICES: { [K in keyof Reconciliation]: readonly Reconciliation[K][] } = {
@@ -216,7 +217,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
 /** Prints the forecast; no weight is read. */
 async function printPlan(flags: Record<string, string[]>, base: string, models: string[], cwd: string, recipePath: string | undefined): Promise<void> {
   const passes = diskKeyValue();
-  const engine = createEngine({ gpu: await nodeGpu(), library: diskLibrary(), passes, budgets: parseBudgets(flags), ingest: "in place", openOutput: async () => Promise.reject(bad("A plan writes nothing.")) });
+  const engine = createEngine({ gpu: await nodeGpu(), library: diskLibrary(), passes, budgets: parseBudgets(flags), ingest: flags.tab ? "copy" : "in place", openOutput: async () => Promise.reject(bad("A plan writes nothing.")) });
   const recipe = recipePath ? await fromFile(recipePath, base, models) : await fromFlags(engine, flags, base, models, cwd);
   console.log(JSON.stringify(await engine.plan(recipe, undefined, parseRates(flags.rate ?? [])), null, 2));
 }

@@ -32,7 +32,7 @@ export function ensurePackages() {
   const wanted = readFileSync(lock, "utf8");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === String(hash(wanted))) return;
   if (!(existsSync(join(root, "node_modules", ".package-lock.json")) && statSync(join(root, "node_modules", ".package-lock.json")).mtimeMs >= statSync(lock).mtimeMs)) {
-    console.log("Installing packages (once)…");
+    console.error("Installing packages (once)…");
     if (run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]) !== 0) fail("Installing the packages failed; the lines above say why. Check the network and run the command again.");
   }
   mkdirSync(cache, { recursive: true });

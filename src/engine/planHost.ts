@@ -9,6 +9,12 @@ import { PIECE_BYTES } from "../model/weights";
  */
 export const OVERHEAD_BYTES = 128 * 1024 * 1024;
 
+/**
+ * What a tab holds besides, in renderer and GPU process together: three pieces that come from the reader worker, four that go
+ * to the writer, 4 MiB each, and the 64 MiB of uploads that may be on their way to the GPU process.
+ */
+export const TAB_BYTES = (12 + 16 + 64) * 1024 * 1024;
+
 const width = (dtype: string): number => bytesPerElement(dtype as FloatDtype);
 
 /** Buffers that a pass reads ahead into, from the bytes that nothing else needs: two pieces ahead keep a disk busy, four smooth its pauses. */

@@ -15,7 +15,7 @@ import { PaperGpu } from "./paperGpu";
 import { changePassBytes } from "./changePass";
 import { passRounds } from "./passes";
 import { plannedOperation } from "./operation";
-import { changesHostBytes, mergeHostBytes, passHostBytes, passRing, OVERHEAD_BYTES, verifyHostBytes } from "./planHost";
+import { changesHostBytes, mergeHostBytes, passHostBytes, passRing, OVERHEAD_BYTES, TAB_BYTES, verifyHostBytes } from "./planHost";
 import { paperPass, type PaperPass, type PassStep } from "./planPass";
 
 /** Half of 4 GiB, because a browser does not say how much there is; and half a gigabyte of the tab's own memory. */
@@ -57,16 +57,19 @@ const nothing: Numbers = { gpuBytes: 0, hostBytes: 0, readBytes: 0, writeBytes: 
 export async function planMerge(job: PlanJob): Promise<Plan> {
   const { context, budgets } = job;
   const notes: string[] = [];
-  const merge = await chooseSlices(job);
-  const pass = job.pass === "fisher" ? await choosePass(job, merge.sliceElements) : undefined;
+  const copies = job.ingest === "copy";
+  const tab = copies ? TAB_BYTES : 0;
+  const within: PlanJob = { ...job, budgets: { ...budgets, hostBytes: budgets.hostBytes - tab } };
+  const merge = await chooseSlices(within);
+  const pass = job.pass === "fisher" ? await choosePass(within, merge.sliceElements) : undefined;
 
   const phases: PhaseForecast[] = [];
   const add = (id: PhaseForecast["id"], label: string, numbers: Partial<Numbers>): void => {
     const all = { ...nothing, ...numbers };
+    if (id !== "ingest") all.hostBytes += tab;
     phases.push({ id, label, ...all, seconds: secondsOf(all, job.rates) });
   };
   const stored = [context.base, ...context.experts].reduce((sum, c) => sum + c.files.reduce((s, f) => s + (isWeightFile(f.path) ? f.size : 0), 0), 0);
-  const copies = job.ingest === "copy";
   add("ingest", copies ? "Copy and verify" : "Read for the hash", { readBytes: copies ? 2 * stored : stored, writeBytes: copies ? stored : 0, hostBytes: 8 * 1024 ** 2 });
   if (pass) {
     const masks = maskBytes(context, () => true);
