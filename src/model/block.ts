@@ -2,7 +2,7 @@ import type { TensorSource } from "../core/tensors";
 import { add } from "../kernels/nn/add";
 import { attentionBackward, attentionForward, type AttentionShape } from "../kernels/nn/attention";
 import { linearBackwards, linearForwards } from "../kernels/nn/gemm";
-import { rmsnorm, rmsnormBackward } from "../kernels/nn/rmsnorm";
+import { normKernels } from "../kernels/nn/rmsnorm";
 import { rope } from "../kernels/nn/rope";
 import { siluMul, siluMulBackward } from "../kernels/nn/siluMul";
 import type { Gpu } from "../gpu/gpu";
@@ -161,7 +161,7 @@ class BlockRun extends BufferScope {
   normalise(role: NormRole, x: GPUBuffer, C: number, perToken = 1): { y: GPUBuffer; rstd: GPUBuffer } {
     const y = this.rows(C * perToken, role);
     const rstd = this.rows(perToken, `${role} rstd`);
-    this.context.gpu.run(rmsnorm, { x, weight: this.block.norms.get(role)!.gain, y, rstd }, { N: this.batch.rows * perToken, C, eps: this.context.config.rmsEps });
+    this.context.gpu.run(normKernels(this.context.gpu, C).forward, { x, weight: this.block.norms.get(role)!.gain, y, rstd }, { N: this.batch.rows * perToken, C, eps: this.context.config.rmsEps });
     return { y, rstd };
   }
 
@@ -169,7 +169,7 @@ class BlockRun extends BufferScope {
   async reverseNorm(role: NormRole, io: { x: GPUBuffer; rstd: GPUBuffer; dy: GPUBuffer; dx: GPUBuffer }, C: number, perToken: number, accumulate: boolean, visitor: GradientVisitor): Promise<void> {
     const { name, gain } = this.block.norms.get(role)!;
     await visitor.norm?.({ name, C, x: io.x, rstd: io.rstd, dy: io.dy, rowsPerToken: perToken }, this.batch.gradient);
-    this.context.gpu.run(rmsnormBackward, { ...io, weight: gain }, { N: this.batch.rows * perToken, C, accumulate: accumulate ? 1 : 0 });
+    this.context.gpu.run(normKernels(this.context.gpu, C).backward, { ...io, weight: gain }, { N: this.batch.rows * perToken, C, accumulate: accumulate ? 1 : 0 });
   }
 
   /** Rotates the heads of q or k in place; sign -1 is the gradient. */

@@ -1,7 +1,7 @@
 import { throwIfCancelled } from "../core/errors";
 import type { TensorSource } from "../core/tensors";
 import { panelBackward } from "../kernels/nn/gemm";
-import { rmsnorm, rmsnormBackward } from "../kernels/nn/rmsnorm";
+import { normKernels } from "../kernels/nn/rmsnorm";
 import type { Gpu } from "../gpu/gpu";
 import { EMBEDDING } from "./architectures";
 import { planBatches } from "./batches";
@@ -94,7 +94,7 @@ export class DecoderRun extends BufferScope {
     for (const state of this.batches) {
       state.normed = this.alloc(4 * state.rows * C, "final norm");
       state.rstd = this.alloc(4 * state.rows, "final rstd");
-      this.gpu.run(rmsnorm, { x: state.x, weight: this.finalGain, y: state.normed, rstd: state.rstd }, { N: state.rows, C, eps });
+      this.gpu.run(normKernels(this.gpu, C).forward, { x: state.x, weight: this.finalGain, y: state.normed, rstd: state.rstd }, { N: state.rows, C, eps });
     }
   }
 
@@ -120,7 +120,7 @@ export class DecoderRun extends BufferScope {
       const dy = state.dx;
       await visitor.norm?.({ name: FINAL_NORM, C, x: state.x, rstd: state.rstd, dy, rowsPerToken: 1 }, state.gradient);
       const dx = this.alloc(4 * state.rows * C, "gradient");
-      gpu.run(rmsnormBackward, { x: state.x, weight: this.finalGain, rstd: state.rstd, dy, dx }, { N: state.rows, C, accumulate: 0 });
+      gpu.run(normKernels(gpu, C).backward, { x: state.x, weight: this.finalGain, rstd: state.rstd, dy, dx }, { N: state.rows, C, accumulate: 0 });
       this.free(dy, state.x, state.rstd);
       if (!tied) this.free(state.normed);
       state.dx = dx;
