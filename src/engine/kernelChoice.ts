@@ -27,8 +27,8 @@ const CLASSES: readonly ShapeClass[] = ["few rows", "many rows"];
 /** Rows that are of a class. */
 const ROWS: Record<ShapeClass, number> = { "few rows": 1, "many rows": 1024 };
 
-/** Vendor, architecture and description: what can be told of an adapter, in words. */
-export const adapterText = ({ name, architecture, description }: Pick<AdapterFacts, "name" | "architecture" | "description">): string => [name, name.includes(architecture) ? "" : architecture, description === name ? "" : description].filter(Boolean).join(", ");
+/** Vendor and architecture: what a tab and a terminal tell alike of the same adapter. */
+export const adapterText = ({ vendor, architecture }: Pick<AdapterFacts, "vendor" | "architecture">): string => [vendor, architecture].filter(Boolean).join(", ");
 
 /**
  * Which form of each kernel runs on a device. Hardware is measured once per adapter and browser version, within 3 s, and

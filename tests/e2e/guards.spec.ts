@@ -89,7 +89,7 @@ test("a second tab that asks for the same pass is told that another tab is at it
 
   const other = await studio.context().newPage();
   await open(other);
-  await other.keyboard.press("3");
+  await toShape(other);
   await expect(mainAction(other)).toHaveText(/^Measure/);
   await mainAction(other).click();
   const card = other.getByRole("alert", { name: "Busy in another tab" });

@@ -16,7 +16,7 @@ describe("hardware", () => {
   test("is measured once per adapter and browser version; the result is found again in another session", async () => {
     const gpu = await paper();
     const first = await choices().use(gpu);
-    expect(first).toMatchObject({ source: "measured", adapter: "NVIDIA lovelace" });
+    expect(first).toMatchObject({ source: "measured", adapter: "nvidia, lovelace" });
     expect(Object.keys(first.forms)).toEqual([...FORMED_KERNELS]);
     for (const { candidates } of first.tuned!.cases) expect(candidates.map((c) => c.id)).toEqual(HARDWARE_FORMS);
     expect(kept.size).toBe(1);
@@ -84,7 +84,7 @@ describe("a recipe that says how it ran", () => {
     expect(same).toEqual({ adapter: record.adapter, forms: record.forms, source: "recipe" });
     const other = await choices().use(again, record);
     expect(other.forms).toEqual(record.forms);
-    expect(other.note).toBe(`The recipe's run was made on NVIDIA lovelace, this one is ${adapterText(again.facts)}: the same kernels run, but last bits may differ.`);
+    expect(other.note).toBe(`The recipe's run was made on nvidia, lovelace, this one is ${adapterText(again.facts)}: the same kernels run, but last bits may differ.`);
     expect(kept.size).toBe(0);
   });
 
