@@ -2,9 +2,6 @@ import { existsSync, rmSync } from "node:fs";
 import { basename } from "node:path";
 import { partialPaths } from "./diskOutput";
 
-/** What a shell reports of a program that was ended by Ctrl C: 128 + 2. */
-export const INTERRUPTED = 130;
-
 /**
  * The last line after Ctrl C: what stays on the disk and what to do with it. Everything finished is written down as it
  * comes, so the program ends at once, as after a kill, and the same command goes on.
@@ -16,12 +13,15 @@ export function interruptedSentence(out: string): string {
   return `Stopped. What is finished is kept beside ${basename(paths.target)}: run the same command again to go on, or delete ${kept.map((path) => basename(path)).join(" and ")} to give it up.`;
 }
 
-/** Ends the program at Ctrl C, in any phase; files in `lost` cannot be continued and are removed. Returns what takes this back. */
+/**
+ * Ends the program at Ctrl C, in any phase; files in `lost` cannot be continued and are removed. It ends by the signal itself,
+ * which a shell reports as 130: process.exit would tear down a GPU that is still at work. Returns what takes this back.
+ */
 export function endAtInterrupt(out: string, lost: readonly string[]): () => void {
   const end = (): void => {
     for (const path of lost) rmSync(path, { force: true });
     process.stderr.write(`${interruptedSentence(out)}\n`);
-    process.exit(INTERRUPTED);
+    process.kill(process.pid, "SIGINT"); // nobody listens any more
   };
   process.once("SIGINT", end);
   return () => void process.off("SIGINT", end);
