@@ -11,9 +11,10 @@ export const OVERHEAD_BYTES = 128 * 1024 * 1024;
 
 /**
  * What a tab holds besides, in renderer and GPU process together: three pieces that come from the reader worker, four that go
- * to the writer, 4 MiB each, and the 64 MiB of uploads that may be on their way to the GPU process.
+ * to the writer, 4 MiB each, and the 64 MiB of uploads that may be on their way, in the memory that the two processes share and
+ * once more in the driver's staging.
  */
-export const TAB_BYTES = (12 + 16 + 64) * 1024 * 1024;
+export const TAB_BYTES = (12 + 16 + 2 * 64) * 1024 * 1024;
 
 const width = (dtype: string): number => bytesPerElement(dtype as FloatDtype);
 
