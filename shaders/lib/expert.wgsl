@@ -1,11 +1,5 @@
-// One expert beside the base: its values and its mask.
-override TUNED_DTYPE: u32 = 0u;
+// One expert beside the base: its mask, and how far it moves. Prepend lib/tuned.
 override HAS_MASK: u32 = 1u;
-
-fn tuned4(q: u32) -> vec4f {
-  if (TUNED_DTYPE == 0u) { return bitcast<vec4f>(vec4u(tuned[2u * q], tuned[2u * q + 1u])); }
-  return half_values(split_halves(tuned[q]), TUNED_DTYPE);
-}
 
 fn kept4(q: u32) -> vec4<bool> {
   if (HAS_MASK == 0u) { return vec4<bool>(true); }

@@ -4,7 +4,6 @@
 //   2 out  out    [n]  as stored, OUT_DTYPE   =   an odd last half-word is 0
 //   3 uniform     n: u32, t: f32, near: f32, scale: f32 (always 1), zero: u32 (always 0), group0: u32
 // d, s, s d and the sum are rounded to f32. Source: mergekit nearswap (METHODS 9).
-override TUNED_DTYPE: u32 = 0u;
 
 struct Params { n: u32, t: f32, near: f32, scale: f32, zero: u32, group0: u32 }
 @group(0) @binding(0) var<storage, read> base: array<vec2u>;
@@ -15,8 +14,7 @@ struct Params { n: u32, t: f32, near: f32, scale: f32, zero: u32, group0: u32 }
 fn quad(q: u32) {
   let bits = base4(q);
   let theta0 = stored_values(bits, BASE_DTYPE);
-  var theta: vec4f;
-  if (TUNED_DTYPE == 0u) { theta = bitcast<vec4f>(vec4u(tuned[2u * q], tuned[2u * q + 1u])); } else { theta = half_values(split_halves(tuned[q]), TUNED_DTYPE); }
+  let theta = tuned4(q);
   let d = settle(theta - theta0);
   let share = settle(divide(vec4f(params.t), max(abs(d), vec4f(params.near))));
   let all = share >= vec4f(1.0);

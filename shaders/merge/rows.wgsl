@@ -6,7 +6,6 @@
 //   3 out  sum    [n]  f32   += (= when FIRST is 1)
 //   4 uniform     n: u32, cols: u32, start: u32 (columns into the first row), zero: u32 (always 0), group0: u32
 // One call per model. Each product and each sum is rounded to f32.
-override TUNED_DTYPE: u32 = 0u;
 override DELTA: u32 = 0u;
 override FIRST: u32 = 0u;
 override COLUMNS: u32 = 0u;
@@ -17,11 +16,6 @@ struct Params { n: u32, cols: u32, start: u32, zero: u32, group0: u32 }
 @group(0) @binding(2) var<storage, read> c: array<f32>;
 @group(0) @binding(3) var<storage, read_write> sum: array<vec4f>;
 @group(0) @binding(4) var<uniform> params: Params;
-
-fn tuned4(q: u32) -> vec4f {
-  if (TUNED_DTYPE == 0u) { return bitcast<vec4f>(vec4u(tuned[2u * q], tuned[2u * q + 1u])); }
-  return half_values(split_halves(tuned[q]), TUNED_DTYPE);
-}
 
 fn quad(q: u32) {
   var x = tuned4(q);

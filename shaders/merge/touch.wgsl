@@ -6,7 +6,6 @@
 //   4 out  count  [n]  f32   += (= when FIRST is 1)
 //   5 uniform     n: u32, lambda: f32, least: f32, zero: u32 (always 0), group0: u32
 // One call per expert. Source: RAM (METHODS 9).
-override TUNED_DTYPE: u32 = 0u;
 override FIRST: u32 = 0u;
 
 struct Params { n: u32, lambda: f32, least: f32, zero: u32, group0: u32 }
@@ -18,8 +17,7 @@ struct Params { n: u32, lambda: f32, least: f32, zero: u32, group0: u32 }
 @group(0) @binding(5) var<uniform> params: Params;
 
 fn quad(q: u32) {
-  var theta: vec4f;
-  if (TUNED_DTYPE == 0u) { theta = bitcast<vec4f>(vec4u(tuned[2u * q], tuned[2u * q + 1u])); } else { theta = half_values(split_halves(tuned[q]), TUNED_DTYPE); }
+  let theta = tuned4(q);
   let d = settle(theta - stored_values(base4(q), BASE_DTYPE));
   let touched = abs(d) > vec4f(params.least);
   let change = select(vec4f(), d, touched);

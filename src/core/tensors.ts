@@ -47,6 +47,9 @@ export async function leaseOf(source: TensorSource, name: string, offset: number
   return { bytes: await source.read(name, offset, length, room?.(length)), done: () => undefined };
 }
 
+/** Entries per row of a tensor; a vector is one row, and an empty tensor has rows of one. */
+export const rowLength = ({ shape, elements }: { shape: readonly number[]; elements: number }): number => (shape.length >= 2 ? shape.at(-1)! : elements) || 1;
+
 /** A model folder: its tensors and the small files beside them. */
 export interface Checkpoint extends TensorSource {
   /** Folder name, for display. */

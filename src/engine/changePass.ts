@@ -1,5 +1,5 @@
 import { throwIfCancelled } from "../core/errors";
-import type { Checkpoint } from "../core/tensors";
+import { rowLength, type Checkpoint } from "../core/tensors";
 import type { PassState } from "../fisher/journal";
 import { changeSums, keptSums, magnitudeCut, slicesOf } from "../fisher/magnitude";
 import type { PassOutput } from "../fisher/measure";
@@ -9,7 +9,7 @@ import { magnitudes } from "../kernels/stats/maskMaker";
 import { cutOf, cutWithoutRank, keepRule, rankOf, RankSelect, type Cut } from "../kernels/stats/trim";
 import { studyTensor } from "../merge/studyTensor";
 import type { RecipeContext } from "./context";
-import { colsOf, studyOf } from "./operation";
+import { studyOf } from "./operation";
 import type { PassRun } from "./passes";
 
 /** RankSelect sees every key twice. */
@@ -65,11 +65,11 @@ export async function runChangePass(context: RecipeContext, run: PassRun): Promi
       const before = turn.taken;
       const kept = await keptSums(change, cut, plan.dropZero, turn, signal);
       if (plan.scope === "model") taken[k] = turn.taken;
-      stats.experts[k] = { ...stats.experts[k]!, ...kept, threshold: cut.threshold, cut: { threshold: cut.threshold, equal: Math.max(0, cut.equal - before) } };
+      stats.experts[k] = { ...stats.experts[k]!, ...kept, threshold: cut.threshold, maker: { kind: "cut", cut: { threshold: cut.threshold, equal: Math.max(0, cut.equal - before) }, dropZero: plan.dropZero } };
     }
     const study = studyOf(context, output);
     if (study) {
-      const sides = { name: output.name, base: { source: base, name: output.baseName }, tuned: experts.map((source, k) => ({ source, name: output.tunedNames[k]! })), elements: output.elements, cols: colsOf(output), sliceElements: run.memory?.sliceElements };
+      const sides = { name: output.name, base: { source: base, name: output.baseName }, tuned: experts.map((source, k) => ({ source, name: output.tunedNames[k]! })), elements: output.elements, cols: rowLength(output), sliceElements: run.memory?.sliceElements };
       const found = await studyTensor(study, sides, signal);
       stats.study = found.study;
       found.experts.forEach((expert, k) => Object.assign(stats.experts[k]!, expert));

@@ -1,11 +1,9 @@
+import { rowLength } from "../core/tensors";
 import type { PassOutput } from "../fisher/measure";
 import type { Study } from "../fisher/study";
 import type { TensorOp, Mask } from "../merge/ops";
 import { unstudied } from "../merge/unstudied";
 import type { RecipeContext } from "./context";
-
-/** Entries per row of a tensor; a vector is one row. */
-export const colsOf = ({ shape, elements }: Pick<PassOutput, "shape" | "elements">): number => (shape.length >= 2 ? shape.at(-1)! : elements) || 1;
 
 /** What the method wants to read of an output tensor before it merges it. */
 export function studyOf({ method, params, experts }: RecipeContext, output: PassOutput): Study | undefined {
@@ -15,7 +13,7 @@ export function studyOf({ method, params, experts }: RecipeContext, output: Pass
 /** The operation of an output tensor as far as it is known before any pass: its kind and what it reads, not its numbers. */
 export function plannedOperation(context: RecipeContext, output: PassOutput, masks?: Mask): TensorOp {
   const { method, params, weights, experts } = context;
-  const cols = colsOf(output);
+  const cols = rowLength(output);
   const study = unstudied(studyOf(context, output), experts.length, output.elements / cols, cols);
   return method.planTensor({
     params, weights, alphas: experts.map(() => 0.5), masks: experts.map(() => masks),

@@ -5,7 +5,7 @@ import { isQuotaFailure } from "../store/failures";
 import type { Durability, KeyValue } from "../store/keyValue";
 
 /** Raised when what a step leaves behind changes: older journals are dropped. */
-export const JOURNAL_VERSION = 1;
+export const JOURNAL_VERSION = 2;
 
 /** What an engine must agree in to go on to the same bits: the adapter, and how matrices are cut. */
 export interface JournalFor {
@@ -128,7 +128,7 @@ export class PassJournalBook {
         if (!Array.isArray(log)) return false;
         stats.push(...log);
       }
-      const withMask = stats.flatMap((s) => s.experts.flatMap((e, i) => (e.kept !== undefined && !e.cut ? [`mask/${key}/${stage + i}/${s.name}`] : [])));
+      const withMask = stats.flatMap((s) => s.experts.flatMap((e, i) => (e.kept !== undefined && !e.maker ? [`mask/${key}/${stage + i}/${s.name}`] : [])));
       if (withMask.some((k) => !keys.has(k))) return false;
       this.stats.push(stats);
     }

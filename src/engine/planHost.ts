@@ -1,5 +1,5 @@
 import { bytesPerElement, type FloatDtype } from "../core/tensors";
-import { SLICE_ELEMENTS } from "../fisher/magnitude";
+import { SLICE_ELEMENTS } from "../fisher/slices";
 import { PIECE_BYTES } from "../model/weights";
 
 /**

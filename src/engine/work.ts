@@ -1,15 +1,15 @@
 import { StudioError, throwIfCancelled } from "../core/errors";
+import { rowLength } from "../core/tensors";
 import { voteBalance } from "../merge/cpu";
 import type { Mask, TensorOp } from "../merge/ops";
 import type { MaskStore, TensorStats } from "../fisher/types";
-import { makerState, type MaskMaker } from "../kernels/stats/maskMaker";
+import { makerState } from "../kernels/stats/maskMaker";
 import type { PassOutput } from "../fisher/measure";
 import { MERGE_SLICE, readSlice, withMasks, type RowOp, type TensorWork } from "../export/mergeTensor";
 import { specialTokenClashes, tokenizerFacts } from "../analysis/preflightTokens";
 import type { Shape } from "../analysis/types";
 import type { OutputTensor } from "../model/pairing";
 import type { RecipeContext } from "./context";
-import { colsOf } from "./operation";
 
 /** What a pass left behind for the merge. */
 export interface Measured {
@@ -33,11 +33,11 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
     for (let k = 0; k < experts.length; k++) {
       const mask = await measured?.masks.get(output.name, k);
       const trimmed = stats?.experts[k];
-      if (trimmed?.kept !== undefined && !trimmed.cut && !trimmed.maker && !mask)
+      if (trimmed?.kept !== undefined && !trimmed.maker && !mask)
         throw new StudioError("storage-full", `Merging "${output.name}": the mask that the pass made is no longer in the browser's storage. Run the pass again.`, { title: "The pass is gone", where: output.name, todo: "Run the pass again.", passGone: true });
       masks.push(mask);
     }
-    const makers = makersOf(stats);
+    const makers = stats?.experts.some((e) => e.maker) ? stats.experts.map((e) => e.maker) : undefined;
     const alphas = rows.map((r) => r.get(output.name)?.alpha ?? 0);
     const row = rows[0]?.get(output.name);
     const plan = (coefficients: number[]): TensorOp =>
@@ -46,7 +46,7 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
         tensor: { ...output.role, name: output.name, elements: output.elements },
         ...(row?.calibrated && row.rho !== undefined ? { rho: row.rho } : {}),
         ...(majority === undefined ? {} : { majority }),
-        cols: colsOf(output),
+        cols: rowLength(output),
         ...(stats?.study ? { study: stats.study } : {}),
         rescale: experts.map((_, k) => stats?.experts[k]?.rescale ?? 1),
       });
@@ -74,12 +74,6 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
     const output = byName.get(tensor.name);
     return output && build(output, majority);
   };
-}
-
-/** How the masks of a tensor are made while merging, where its pass kept none. */
-function makersOf(stats: TensorStats | undefined): TensorWork["makers"] {
-  const makers = stats?.experts.map((e): MaskMaker | undefined => e.maker ?? (e.cut && { kind: "cut", cut: e.cut, dropZero: false }));
-  return makers?.some(Boolean) ? makers : undefined;
 }
 
 /** Rows of ids that carry two meanings, and what they take (METHODS 8.4). */

@@ -1,5 +1,5 @@
 import { StudioError, throwIfCancelled } from "../core/errors";
-import { bytesPerElement, isFloatDtype, leaseOf, type Checkpoint, type FloatDtype } from "../core/tensors";
+import { bytesPerElement, isFloatDtype, leaseOf, rowLength, type Checkpoint, type FloatDtype } from "../core/tensors";
 import { Scratch } from "../core/scratch";
 import { staged } from "../core/stages";
 import { toFloat32 } from "../formats/dtypes";
@@ -95,8 +95,8 @@ const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 /** Elements per slice of a tensor; whole rows where a mask needs them, and then the tensor at once where rows do not fall on words. */
 export function sliceOf(tensor: { shape: readonly number[]; elements: number }, sliceElements: number, wholeRows: boolean): number {
   if (!wholeRows) return sliceElements;
-  const cols = tensor.shape.length >= 2 ? tensor.shape.at(-1)! : tensor.elements;
-  const unit = (Math.max(1, cols) / gcd(Math.max(1, cols), SLICE_ALIGN)) * SLICE_ALIGN;
+  const cols = rowLength(tensor);
+  const unit = (cols / gcd(cols, SLICE_ALIGN)) * SLICE_ALIGN;
   return unit * Math.max(1, Math.floor(sliceElements / unit));
 }
 

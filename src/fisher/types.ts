@@ -1,6 +1,6 @@
 import type { Checkpoint } from "../core/tensors";
 import type { MaskMaker } from "../kernels/stats/maskMaker";
-import type { Cut, TrimRule } from "../kernels/stats/trim";
+import type { TrimRule } from "../kernels/stats/trim";
 import type { ModelConfig } from "../model/config";
 import type { TensorRole } from "../model/roles";
 import type { PassJournal } from "./journal";
@@ -23,9 +23,7 @@ export interface ExpertStats {
   dotBaseKept?: number | undefined;
   /** Norm calibration by probes A: |W0 A|^2, <W0 A, (m delta) A>, |(m delta) A|^2. */
   probe?: { base2: number; dot: number; kept2: number } | undefined;
-  /** The mask is made again from |delta| while merging, instead of being kept. */
-  cut?: Cut | undefined;
-  /** The mask is made again in another way than by a cut on |delta|. */
+  /** The mask is made again while merging, instead of being kept. */
   maker?: MaskMaker | undefined;
   /** Multiplies what the mask keeps. */
   rescale?: number | undefined;

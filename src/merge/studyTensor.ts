@@ -1,10 +1,7 @@
-import { throwIfCancelled } from "../core/errors";
-import { Scratch } from "../core/scratch";
-import { bytesPerElement, type FloatDtype, type TensorSource } from "../core/tensors";
+import { modelSlices, SLICE_ELEMENTS, type ModelSide } from "../fisher/slices";
 import type { MaskStudy, Study, TensorStudy } from "../fisher/study";
 import type { ExpertStats } from "../fisher/types";
-import { toFloat32 } from "../formats/dtypes";
-import { changes, makeMask, makerState, type MaskMaker } from "../kernels/stats/maskMaker";
+import { changes, magnitudes, makeMask, makerState, type MaskMaker } from "../kernels/stats/maskMaker";
 import { breadcrumbsCounts, drawKey, fusionKeys, fusionRanks, fusionThreshold, varianceKeys } from "../kernels/stats/sparsify";
 import { cutOf, cutWithoutRank, maskBit, rankOf, RankSelect, type Cut, type KeepRule } from "../kernels/stats/trim";
 import { TOUCHED } from "./ops";
@@ -12,8 +9,8 @@ import { TOUCHED } from "./ops";
 /** A tensor of the base and of each model, as rows of `cols` entries; a vector is one row. */
 export interface StudySides {
   name: string;
-  base: { source: TensorSource; name: string };
-  tuned: { source: TensorSource; name: string }[];
+  base: ModelSide;
+  tuned: ModelSide[];
   elements: number;
   cols: number;
   /** Values per slice, were there two models; whole rows, at least one. 4 Mi when absent. */
@@ -26,7 +23,6 @@ export interface Studied {
   experts: Pick<ExpertStats, "kept" | "delta2KeptSum" | "dotBaseKept" | "threshold" | "maker" | "rescale">[];
 }
 
-const SLICE = 4 * 1024 * 1024;
 /** Norms below this are not rescaled (METHODS 4). */
 const SMALLEST_NORM = 1e-7;
 
@@ -36,28 +32,10 @@ interface ModelSlice {
   tuned: Float32Array[];
 }
 
-/** Base and models of a tensor as f32, slice by slice of whole rows, in order. The arrays are used again for the next slice. */
-async function* slicesOf(sides: StudySides, signal: AbortSignal): AsyncGenerator<ModelSlice> {
-  const scratch = Scratch.take();
-  const wanted = (2 * (sides.sliceElements ?? SLICE)) / (1 + sides.tuned.length);
-  const step = Math.max(1, Math.floor(wanted / sides.cols)) * sides.cols;
-  const read = async ({ source, name }: StudySides["base"], start: number, count: number, key: string): Promise<Float32Array> => {
-    const dtype = source.tensors.get(name)!.dtype as FloatDtype;
-    const width = bytesPerElement(dtype);
-    return toFloat32(await source.read(name, start * width, count * width, scratch.bytes("stored", count * width)), dtype, scratch.floats(key, count));
-  };
-  try {
-    for (let start = 0; start < sides.elements; start += step) {
-      throwIfCancelled(signal);
-      const count = Math.min(step, sides.elements - start);
-      const base = await read(sides.base, start, count, "base");
-      const tuned: Float32Array[] = [];
-      for (const [k, side] of sides.tuned.entries()) tuned.push(await read(side, start, count, `tuned ${k}`));
-      yield { start, base, tuned };
-    }
-  } finally {
-    scratch.give();
-  }
+/** Base and models of a tensor, slice by slice; as many values at a time as a walk over two models holds. */
+async function* slicesOf({ base, tuned, elements, cols, sliceElements = SLICE_ELEMENTS }: StudySides, signal: AbortSignal): AsyncGenerator<ModelSlice> {
+  for await (const { at, values } of modelSlices([base, ...tuned], { elements, cols, sliceElements: (2 * sliceElements) / (1 + tuned.length) }, signal))
+    yield { start: at, base: values[0]!, tuned: values.slice(1) };
 }
 
 /** Reads what a study asks of one tensor. Throws "cancelled". */
@@ -113,11 +91,13 @@ async function touched(sides: StudySides, signal: AbortSignal): Promise<{ alone:
   const counts = sides.tuned.map(() => ({ alone: 0, shared: 0 }));
   const least = Math.fround(TOUCHED);
   for await (const { base, tuned } of slicesOf(sides, signal)) {
-    const moved = tuned.map((t) => changes(base, t));
-    for (let i = 0; i < base.length; i++) {
-      const by = moved.flatMap((d, k) => (Math.abs(d[i]!) > least ? [k] : []));
-      for (const k of by) counts[k]![by.length > 1 ? "shared" : "alone"]++;
-    }
+    const moved = tuned.map((t) => magnitudes(base, t));
+    const models = new Uint8Array(base.length);
+    for (const d of moved) for (let i = 0; i < d.length; i++) if (d[i]! > least) models[i]!++;
+    moved.forEach((d, k) => {
+      const count = counts[k]!;
+      for (let i = 0; i < d.length; i++) if (d[i]! > least) count[models[i]! > 1 ? "shared" : "alone"]++;
+    });
   }
   return counts;
 }
@@ -126,11 +106,7 @@ async function makerOf(study: MaskStudy, sides: StudySides, k: number, signal: A
   if (study.kind === "random") return { kind: "random", key: drawKey(study.seed, k, sides.name), keep: study.keep };
   if (study.kind === "ranks") return { kind: "ranks", key: drawKey(study.seed, k, sides.name), density: study.density, epsilon: study.epsilon, cols: sides.cols };
   const { top, upTo } = breadcrumbsCounts(sides.elements, study.density, study.gamma);
-  const keys = (slice: ModelSlice): Float32Array => {
-    const values = changes(slice.base, slice.tuned[k]!);
-    for (let i = 0; i < values.length; i++) values[i] = Math.abs(values[i]!);
-    return values;
-  };
+  const keys = ({ base, tuned }: ModelSlice): Float32Array => magnitudes(base, tuned[k]!);
   const [outer, inner] = await cuts([{ kind: "exact", count: upTo }, { kind: "exact", count: top }], keys, sides, signal);
   return { kind: "band", outer: outer!, inner: inner! };
 }

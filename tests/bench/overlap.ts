@@ -27,6 +27,7 @@ import { openCheckpoint } from "../../src/formats/checkpoint";
 import { Gpu } from "../../src/gpu/gpu";
 import { memoryFolder } from "../../src/store/memoryFolder";
 import { bench, recipeFor } from "../support/engineBench";
+import { wrappedGpu } from "../support/wrappedGpu";
 import { makeCheckpoint, type SHAPES } from "../support/makeCheckpoint.mjs";
 
 export interface OverlapOptions {
@@ -104,23 +105,17 @@ function watched(checkpoint: Checkpoint, delay: number, onRead: (name: string, o
 /** One device for every run, so that kernels are compiled once; with `uploads` off, buffers keep what they held. */
 function sharedDevice(gpu: GPU): GPU & { uploads: boolean } {
   let shared: Promise<GPUDevice> | undefined;
-  const entry = {
-    uploads: true,
-    requestAdapter: async (how?: GPURequestAdapterOptions) => {
-      const adapter = (await gpu.requestAdapter(how))!;
-      const request = adapter.requestDevice.bind(adapter);
-      adapter.requestDevice = (descriptor) =>
-        (shared ??= request(descriptor).then((device) => {
-          const write = device.queue.writeBuffer.bind(device.queue);
-          device.queue.writeBuffer = (buffer, offset, data, from, size) => {
-            if (entry.uploads || (size ?? data.byteLength) <= 256 * 1024) write(buffer, offset, data, from, size);
-          };
-          return device;
-        }));
-      return adapter;
-    },
-  };
-  return entry as unknown as GPU & { uploads: boolean };
+  const entry = Object.assign(
+    wrappedGpu(gpu, (request) => (shared ??= request().then((device) => {
+      const write = device.queue.writeBuffer.bind(device.queue);
+      device.queue.writeBuffer = (buffer, offset, data, from, size) => {
+        if (entry.uploads || (size ?? data.byteLength) <= 256 * 1024) write(buffer, offset, data, from, size);
+      };
+      return device;
+    }))),
+    { uploads: true },
+  );
+  return entry;
 }
 
 const bytesOf = (phase: PhaseTimes | undefined, stage: Stage): number => phase?.stages.find((s) => s.stage === stage)?.bytes ?? 0;

@@ -1,6 +1,6 @@
 /** What a person does on the page, step by step; every function ends when the page shows the result. */
 import { execFile } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Locator, Page } from "@playwright/test";
@@ -14,6 +14,25 @@ export const heading = (page: Page, name: string | RegExp): Locator => page.getB
 export async function loadFolders(page: Page, folders: string[], timeout = 20_000): Promise<void> {
   await dropPaths(page, folders);
   for (const folder of folders) await expect(panel(page, folder.split("/").at(-1)!).getByText("Stored and verified")).toBeVisible({ timeout });
+}
+
+/**
+ * Writes files into a folder of the origin's own file system and lets the folder dialog answer with it: a real
+ * FileSystemDirectoryHandle, because the dialog itself cannot be opened without a screen.
+ */
+export async function dialogWith(page: Page, paths: string[]): Promise<void> {
+  const files = paths.flatMap((path) => readdirSync(path).map((name) => ({ path: `${path.split("/").at(-1)}/${name}`, data: readFileSync(join(path, name)).toString("base64") })));
+  await page.evaluate(async (entries) => {
+    const picked = await (await navigator.storage.getDirectory()).getDirectoryHandle("picked", { create: true });
+    for (const { path, data } of entries) {
+      const [directory, name] = path.split("/") as [string, string];
+      const handle = await (await picked.getDirectoryHandle(directory, { create: true })).getFileHandle(name, { create: true });
+      const stream = await handle.createWritable();
+      await stream.write(Uint8Array.from(atob(data), (c) => c.charCodeAt(0)));
+      await stream.close();
+    }
+    Object.assign(window, { showDirectoryPicker: async () => picked });
+  }, files);
 }
 
 /** From a ready pair to Shape, through Check. */

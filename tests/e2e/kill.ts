@@ -45,14 +45,15 @@ function browserOf(profile: string): number {
 }
 
 /**
- * Resolves when the job of this kind has told of that share of its work. The engine's thread stands still at that place
+ * Resolves with what was told when the job of this kind has told of that share of its work or of more: progress is told ten
+ * times a second, so a short rest may end in between. The engine's thread stands still at that place
  * from then on, so that the kill meets the state it was meant to meet, however slow the machine is.
  */
-export async function reached(page: Page, point: KillPoint): Promise<void> {
+export async function reached(page: Page, point: KillPoint): Promise<number> {
   const worker = page.workers().find((w) => w.url().includes("engine.worker"))!;
-  let tell: () => void;
-  const told = new Promise<void>((resolve) => (tell = resolve));
-  page.on("console", (message) => message.text() === "kill point" && tell());
+  let tell: (fraction: number) => void;
+  const told = new Promise<number>((resolve) => (tell = resolve));
+  page.on("console", (message) => message.text().startsWith("kill point ") && tell(Number(message.text().slice(11))));
   await worker.evaluate(({ kind, fraction }) => {
     const scope = self as unknown as { postMessage(message: unknown, transfer?: Transferable[]): void };
     const post = scope.postMessage.bind(scope);
@@ -61,7 +62,7 @@ export async function reached(page: Page, point: KillPoint): Promise<void> {
       const { rpc, args } = message as { rpc?: string; args?: [{ kind?: string; fraction?: number }] };
       const progress = rpc === "callback" ? args?.[0] : undefined;
       if (progress?.kind !== kind || !(progress.fraction! >= fraction)) return;
-      console.log("kill point");
+      console.log(`kill point ${progress.fraction}`);
       for (const end = performance.now() + 20_000; performance.now() < end; );
     };
   }, point);

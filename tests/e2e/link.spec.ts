@@ -1,8 +1,7 @@
-import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import { copyPair } from "./files";
-import { heading, mainAction, panel, toShape, write } from "./flows";
+import { dialogWith, heading, mainAction, panel, toShape, write } from "./flows";
 import { dropPaths, expect, open, test } from "./studio";
 
 const chooseLink = (page: Page) => page.getByRole("radio", { name: /^Link, don’t copy/ }).check();
@@ -65,22 +64,6 @@ async function pretendToAsk(page: Page): Promise<void> {
       }),
     });
   });
-}
-
-/** Writes files into a folder of the origin's own file system and lets the folder dialog answer with it. */
-async function dialogWith(page: Page, paths: string[]): Promise<void> {
-  const files = paths.flatMap((path) => readdirSync(path).map((name) => ({ path: `${path.split("/").at(-1)}/${name}`, data: readFileSync(join(path, name)).toString("base64") })));
-  await page.evaluate(async (entries) => {
-    const picked = await (await navigator.storage.getDirectory()).getDirectoryHandle("picked", { create: true });
-    for (const { path, data } of entries) {
-      const [directory, name] = path.split("/") as [string, string];
-      const handle = await (await picked.getDirectoryHandle(directory, { create: true })).getFileHandle(name, { create: true });
-      const stream = await handle.createWritable();
-      await stream.write(Uint8Array.from(atob(data), (c) => c.charCodeAt(0)));
-      await stream.close();
-    }
-    Object.assign(window, { showDirectoryPicker: async () => picked });
-  }, files);
 }
 
 test("one click opens a linked model again, and a file that changed is named", async ({ studio, folder }) => {

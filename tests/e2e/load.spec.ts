@@ -1,8 +1,6 @@
-import { readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import { copyPair } from "./files";
-import { heading, loadFolders, panel } from "./flows";
+import { dialogWith, heading, loadFolders, panel } from "./flows";
 import { dropPaths, expect, open, test } from "./studio";
 
 /** Both cards say what the folders are. */
@@ -64,19 +62,7 @@ test("the directory input takes a folder where there is no folder dialog", async
 
 test("the folder dialog hands over a folder that holds both models", async ({ studio, folder }) => {
   const { base, tuned } = copyPair(folder, "qwen2-tiny-f32");
-  const files = [base, tuned].flatMap((path) => readdirSync(path).map((name) => ({ path: `${path.split("/").at(-1)}/${name}`, data: readFileSync(join(path, name)).toString("base64") })));
-  // A real FileSystemDirectoryHandle: the dialog itself cannot be opened without a screen.
-  await studio.evaluate(async (entries) => {
-    const picked = await (await navigator.storage.getDirectory()).getDirectoryHandle("models", { create: true });
-    for (const { path, data } of entries) {
-      const [directory, name] = path.split("/") as [string, string];
-      const handle = await (await picked.getDirectoryHandle(directory, { create: true })).getFileHandle(name, { create: true });
-      const stream = await handle.createWritable();
-      await stream.write(Uint8Array.from(atob(data), (c) => c.charCodeAt(0)));
-      await stream.close();
-    }
-    Object.assign(window, { showDirectoryPicker: async () => picked });
-  }, files);
+  await dialogWith(studio, [base, tuned]);
   await studio.getByRole("button", { name: "Choose folders…" }).click();
   await expectCards(studio);
 });

@@ -2,15 +2,13 @@ import { createHash } from "node:crypto";
 import { memoryFile, type FileSource, type OutputFolder } from "../../src/core/files";
 import type { Recipe } from "../../src/core/recipe";
 import type { Checkpoint, FloatDtype } from "../../src/core/tensors";
-import { nodeGpu } from "../../src/cli/nodeGpu";
 import type { EngineApi, ExportReport, MeasureReport, Shape } from "../../src/engine/api";
 import { createEngine, type EngineEnv } from "../../src/engine/engine";
 import { openCheckpoint } from "../../src/formats/checkpoint";
 import { toFloat32 } from "../../src/formats/dtypes";
 import { memoryKeyValue } from "../../src/store/keyValue";
 import { memoryFolder } from "../../src/store/memoryFolder";
-
-let entry: Promise<GPU | undefined> | undefined;
+import { nodeEntry, wrappedGpu } from "./wrappedGpu";
 
 /** Devices that the engine made, and the bytes of their buffers that are not destroyed. */
 export interface WatchedGpu {
@@ -21,8 +19,7 @@ export interface WatchedGpu {
 
 /** An entry point whose devices and buffers are counted. No adapter is a failure, never a skip. */
 export async function watchedGpu(): Promise<WatchedGpu> {
-  const inner = await (entry ??= nodeGpu());
-  if (!inner) throw new Error("No WebGPU adapter. Install a driver, or chromium and libvulkan1 for the software adapter.");
+  const inner = await nodeEntry();
   const devices: GPUDevice[] = [];
   const live = new Set<GPUBuffer>();
   const watchDevice = (device: GPUDevice): GPUDevice => {
@@ -44,15 +41,7 @@ export async function watchedGpu(): Promise<WatchedGpu> {
     };
     return device;
   };
-  const gpu = {
-    requestAdapter: async (options?: GPURequestAdapterOptions) => {
-      const adapter = await inner.requestAdapter(options);
-      if (!adapter) return null;
-      const request = adapter.requestDevice.bind(adapter);
-      adapter.requestDevice = async (descriptor) => watchDevice(await request(descriptor));
-      return adapter;
-    },
-  } as GPU;
+  const gpu = wrappedGpu(inner, async (request) => watchDevice(await request()));
   return { gpu, devices, liveBuffers: () => [...live].map(({ label, size }) => ({ label, size })) };
 }
 
@@ -107,6 +96,15 @@ export function bench(gpu: GPU | undefined, models: Record<string, Checkpoint>, 
     },
   };
 }
+
+/** A checkpoint that calls `before` ahead of every read. */
+export const hookedReads = (checkpoint: Checkpoint, before: () => void): Checkpoint => ({
+  ...checkpoint,
+  read: async (name, offset, length, into) => {
+    before();
+    return checkpoint.read(name, offset, length, into);
+  },
+});
 
 /** A whole recipe for models of a bench, by id. */
 export const recipeFor = (method: string, params: Recipe["params"] = {}, change: Partial<Omit<Recipe, "reconciliation" | "output">> & { reconciliation?: Partial<Recipe["reconciliation"]>; output?: Partial<Recipe["output"]> } = {}): Recipe => ({

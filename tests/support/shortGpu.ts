@@ -1,4 +1,4 @@
-import { nodeGpu } from "../../src/cli/nodeGpu";
+import { nodeEntry, wrappedGpu } from "./wrappedGpu";
 
 /** An entry point whose devices have room for `limit` bytes only: what is beyond it is reported as a device reports it, late. */
 export interface ShortGpu {
@@ -11,15 +11,12 @@ export interface ShortGpu {
   peak: number;
 }
 
-let entry: Promise<GPU | undefined> | undefined;
-
 /**
  * A real device around which room is counted. A refused buffer is still a buffer, as WebGPU has it, but it is too small for
  * what was asked, and its error scope tells so when it is popped; commands that use it are refused in their turn.
  */
 export async function shortGpu(limit = Infinity): Promise<ShortGpu> {
-  const inner = await (entry ??= nodeGpu());
-  if (!inner) throw new Error("No WebGPU adapter. Install a driver, or chromium and libvulkan1 for the software adapter.");
+  const inner = await nodeEntry();
   const state: ShortGpu = { gpu: undefined as unknown as GPU, limit, refused: 0, bytes: 0, peak: 0 };
   const wrap = (device: GPUDevice): GPUDevice => {
     const create = device.createBuffer.bind(device);
@@ -58,14 +55,6 @@ export async function shortGpu(limit = Infinity): Promise<ShortGpu> {
     void device.lost.then(() => (state.bytes = 0));
     return device;
   };
-  state.gpu = {
-    requestAdapter: async (options?: GPURequestAdapterOptions) => {
-      const adapter = await inner.requestAdapter(options);
-      if (!adapter) return null;
-      const request = adapter.requestDevice.bind(adapter);
-      adapter.requestDevice = async (descriptor) => wrap(await request(descriptor));
-      return adapter;
-    },
-  } as GPU;
+  state.gpu = wrappedGpu(inner, async (request) => wrap(await request()));
   return state;
 }

@@ -2,6 +2,7 @@ import expert from "../../../shaders/lib/expert.wgsl?raw";
 import merged from "../../../shaders/lib/merged.wgsl?raw";
 import pack from "../../../shaders/lib/pack.wgsl?raw";
 import quads from "../../../shaders/lib/quads.wgsl?raw";
+import tuned from "../../../shaders/lib/tuned.wgsl?raw";
 import values from "../../../shaders/lib/values.wgsl?raw";
 import wgsl from "../../../shaders/merge/add_delta.wgsl?raw";
 import { defineKernel } from "../../gpu/kernel";
@@ -9,7 +10,7 @@ import { defineKernel } from "../../gpu/kernel";
 export const addDelta = defineKernel({
   name: "merge/add_delta",
   wgsl,
-  lib: [values, pack, quads, expert, merged],
+  lib: [values, pack, quads, tuned, expert, merged],
   inputs: ["base", "tuned", "mask"],
   outputs: ["out"],
   params: { n: "u32", a: "f32", scale: "f32", zero: "u32", group0: "u32" },

@@ -1,6 +1,7 @@
 import elected from "../../../shaders/lib/elected.wgsl?raw";
 import expert from "../../../shaders/lib/expert.wgsl?raw";
 import quads from "../../../shaders/lib/quads.wgsl?raw";
+import tuned from "../../../shaders/lib/tuned.wgsl?raw";
 import values from "../../../shaders/lib/values.wgsl?raw";
 import agreeWgsl from "../../../shaders/merge/agree.wgsl?raw";
 import voteWgsl from "../../../shaders/merge/vote.wgsl?raw";
@@ -9,7 +10,7 @@ import { defineKernel } from "../../gpu/kernel";
 export const vote = defineKernel({
   name: "merge/vote",
   wgsl: voteWgsl,
-  lib: [values, quads, expert],
+  lib: [values, quads, tuned, expert],
   inputs: ["base", "tuned", "mask"],
   outputs: ["votes"],
   params: { n: "u32", w: "f32", zero: "u32", group0: "u32" },
@@ -21,7 +22,7 @@ export const vote = defineKernel({
 export const agree = defineKernel({
   name: "merge/agree",
   wgsl: agreeWgsl,
-  lib: [values, quads, expert, elected],
+  lib: [values, quads, tuned, expert, elected],
   inputs: ["base", "tuned", "mask", "votes"],
   outputs: ["sum", "weight"],
   params: { n: "u32", w: "f32", part: "f32", share: "f32", positive: "u32", zero: "u32", group0: "u32" },

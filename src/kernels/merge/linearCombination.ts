@@ -1,5 +1,6 @@
 import expert from "../../../shaders/lib/expert.wgsl?raw";
 import quads from "../../../shaders/lib/quads.wgsl?raw";
+import tuned from "../../../shaders/lib/tuned.wgsl?raw";
 import values from "../../../shaders/lib/values.wgsl?raw";
 import wgsl from "../../../shaders/merge/linear_combination.wgsl?raw";
 import { defineKernel } from "../../gpu/kernel";
@@ -7,7 +8,7 @@ import { defineKernel } from "../../gpu/kernel";
 export const linearCombination = defineKernel({
   name: "merge/linear_combination",
   wgsl,
-  lib: [values, quads, expert],
+  lib: [values, quads, tuned, expert],
   inputs: ["base", "tuned", "mask"],
   outputs: ["sum"],
   params: { n: "u32", c: "f32", zero: "u32", group0: "u32" },

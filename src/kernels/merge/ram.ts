@@ -2,6 +2,7 @@ import divide from "../../../shaders/lib/divide.wgsl?raw";
 import merged from "../../../shaders/lib/merged.wgsl?raw";
 import pack from "../../../shaders/lib/pack.wgsl?raw";
 import quads from "../../../shaders/lib/quads.wgsl?raw";
+import tuned from "../../../shaders/lib/tuned.wgsl?raw";
 import values from "../../../shaders/lib/values.wgsl?raw";
 import ramWgsl from "../../../shaders/merge/ram.wgsl?raw";
 import touchWgsl from "../../../shaders/merge/touch.wgsl?raw";
@@ -10,7 +11,7 @@ import { defineKernel } from "../../gpu/kernel";
 export const touch = defineKernel({
   name: "merge/touch",
   wgsl: touchWgsl,
-  lib: [values, quads],
+  lib: [values, quads, tuned],
   inputs: ["base", "tuned"],
   outputs: ["sum", "alone", "count"],
   params: { n: "u32", lambda: "f32", least: "f32", zero: "u32", group0: "u32" },

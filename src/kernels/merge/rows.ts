@@ -1,4 +1,5 @@
 import quads from "../../../shaders/lib/quads.wgsl?raw";
+import tuned from "../../../shaders/lib/tuned.wgsl?raw";
 import values from "../../../shaders/lib/values.wgsl?raw";
 import wgsl from "../../../shaders/merge/rows.wgsl?raw";
 import { defineKernel } from "../../gpu/kernel";
@@ -6,7 +7,7 @@ import { defineKernel } from "../../gpu/kernel";
 export const rows = defineKernel({
   name: "merge/rows",
   wgsl,
-  lib: [values, quads],
+  lib: [values, quads, tuned],
   inputs: ["base", "tuned", "c"],
   outputs: ["sum"],
   params: { n: "u32", cols: "u32", start: "u32", zero: "u32", group0: "u32" },

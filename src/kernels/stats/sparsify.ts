@@ -33,11 +33,10 @@ export function checkDella(density: number, epsilon: number): void {
  */
 export function dellaMask(keys: Float32Array, cols: number, density: number, epsilon: number, key: number, start: number): Uint32Array {
   const words = new Uint32Array(maskWords(keys.length));
-  const order = new Uint32Array(cols);
+  const ranked = rankedRow(keys, cols);
   const span = (2 * epsilon) / Math.max(1, cols - 1);
   for (let row = 0; row < keys.length; row += cols) {
-    for (let i = 0; i < cols; i++) order[i] = i;
-    order.sort((a, b) => keys[row + a]! - keys[row + b]! || a - b);
+    const order = ranked(row);
     for (let rank = 0; rank < cols; rank++) {
       const i = row + order[rank]!;
       const probability = density >= 1 || density <= 0 ? density : cols === 1 ? density : density - epsilon + span * rank;
@@ -45,6 +44,31 @@ export function dellaMask(keys: Float32Array, cols: number, density: number, eps
     }
   }
   return words;
+}
+
+/** Largest index that fits beside the 31 bits of a key in the 53 of a float64. */
+const MOST_PACKED = 1 << 22;
+
+/**
+ * The entries of a row from the smallest key to the largest, equal keys in index order. Keys are non-negative, so their bits
+ * order as they do: with the index in the low bits a row is sorted as plain numbers, at a quarter of the time of a comparison
+ * that is called.
+ */
+function rankedRow(keys: Float32Array, cols: number): (row: number) => ArrayLike<number> {
+  const order = new Uint32Array(cols);
+  if (cols > MOST_PACKED)
+    return (row) => {
+      for (let i = 0; i < cols; i++) order[i] = i;
+      return order.sort((a, b) => keys[row + a]! - keys[row + b]! || a - b);
+    };
+  const bits = new Uint32Array(keys.buffer, keys.byteOffset, keys.length);
+  const packed = new Float64Array(cols);
+  return (row) => {
+    for (let i = 0; i < cols; i++) packed[i] = bits[row + i]! * MOST_PACKED + i;
+    packed.sort();
+    for (let i = 0; i < cols; i++) order[i] = packed[i]! % MOST_PACKED;
+    return order;
+  };
 }
 
 /**

@@ -1,11 +1,11 @@
 import type { Params } from "../../core/params";
 import { karcher as mean } from "../spherical";
 import { defineMethod } from "./defineMethod";
-import { studied } from "./studied";
+import { studied, withoutBase } from "./studied";
 
 /** Coefficients of all tensors that take part: the base first, where it does. */
 function coefficientsOf(gram: number[][], { includeBase, maxIter, tol }: Params): { base: number; models: number[] } {
-  const taking = includeBase ? gram : gram.slice(1).map((row) => row.slice(1));
+  const taking = includeBase ? gram : withoutBase(gram);
   const all = mean(taking, maxIter as number, tol as number);
   return includeBase ? { base: all[0]!, models: all.slice(1) } : { base: 0, models: all };
 }

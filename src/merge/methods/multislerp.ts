@@ -1,9 +1,9 @@
 import type { Params } from "../../core/params";
 import { multislerp as interpolate } from "../spherical";
 import { defineMethod } from "./defineMethod";
-import { studied } from "./studied";
+import { studied, withoutBase } from "./studied";
 
-const coefficientsOf = (gram: number[][], params: Params, weights: readonly number[]): number[] => interpolate(params.changes ? gram : gram.slice(1).map((row) => row.slice(1)), weights, params.normalize === true, params.eps as number);
+const coefficientsOf = (gram: number[][], params: Params, weights: readonly number[]): number[] => interpolate(params.changes ? gram : withoutBase(gram), weights, params.normalize === true, params.eps as number);
 
 /**
  * Multi-SLERP: the mean direction of two or more models, at their mean norm; with the base, of their changes.

@@ -3,7 +3,7 @@ import type { TensorStudy } from "../../fisher/study";
 import type { RowsOp } from "../ops";
 import { nuslerp as interpolate, nuslerpShare } from "../spherical";
 import { defineMethod } from "./defineMethod";
-import { gramOfLine, studied } from "./studied";
+import { gramOfLine, studied, withoutBase } from "./studied";
 
 const lineOf = ({ flatten, rowWise }: Params): "tensor" | "row" | "column" => (flatten ? "tensor" : rowWise ? "column" : "row");
 const share = (weights: readonly number[]): number => nuslerpShare(weights[0]!, weights[1]!);
@@ -51,12 +51,11 @@ export const nuslerp = defineMethod({
       const both = [...interpolate(models(studied(study?.gram, tensor.name), params), t)];
       return params.changes ? { kind: "add", coefficients: both } : { kind: "combine", baseCoefficient: 0, coefficients: both };
     }
-    const { first, second } = lines(params.changes ? study : withoutBase(study), tensor.name, t);
+    const { first, second } = lines(params.changes ? study : modelLines(study), tensor.name, t);
     return { kind: "rows", by: lineOf(params) as RowsOp["by"], cols, change: params.changes === true, base: new Float32Array(first.length), coefficients: [first, second] };
   },
 });
 
-/** Inner products of the two models alone: those of the models begin with the base. */
-const models = (gram: number[][], params: Params): number[][] => (params.changes ? gram : gram.slice(1).map((row) => row.slice(1)));
+const models = (gram: number[][], params: Params): number[][] => (params.changes ? gram : withoutBase(gram));
 /** Of three vectors there are pairs 00 01 02 11 12 22; the models are the last three. */
-const withoutBase = (study: TensorStudy | undefined): TensorStudy | undefined => study && { ...study, ...(study.lineGram ? { lineGram: study.lineGram.slice(3) } : {}) };
+const modelLines = (study: TensorStudy | undefined): TensorStudy | undefined => study && { ...study, ...(study.lineGram ? { lineGram: study.lineGram.slice(3) } : {}) };

@@ -14,3 +14,6 @@ export function gramOfLine(lines: readonly Float64Array[], line: number): number
   for (let i = 0; i < count; i++) for (let j = i; j < count; j++) matrix[i]![j] = matrix[j]![i] = lines[pair++]![line]!;
   return matrix;
 }
+
+/** Inner products of the models alone: what was asked of the models begins with the base. */
+export const withoutBase = (gram: readonly number[][]): number[][] => gram.slice(1).map((row) => row.slice(1));

@@ -2,12 +2,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { nodeGpu } from "../../../src/cli/nodeGpu";
 import { readFolder } from "../../../src/cli/nodeFiles";
 import type { Checkpoint } from "../../../src/core/tensors";
 import { openCheckpoint } from "../../../src/formats/checkpoint";
 import { bench, recipeFor } from "../../support/engineBench";
 import { makeCheckpoint } from "../../support/makeCheckpoint.mjs";
+import { nodeEntry, wrappedGpu } from "../../support/wrappedGpu";
 
 let folder: string;
 const models: Record<string, Checkpoint> = {};
@@ -30,8 +30,7 @@ interface Seen {
 
 /** An entry point that notes what devices are asked for and what is bound on them. */
 async function noted(): Promise<{ gpu: GPU; seen: Seen }> {
-  const inner = await nodeGpu();
-  if (!inner) throw new Error("No WebGPU adapter. Install a driver, or chromium and libvulkan1 for the software adapter.");
+  const inner = await nodeEntry();
   const seen: Seen = { asked: [], limits: [], largestBinding: 0, mostStorage: 0, bindings: 0 };
   const watch = (device: GPUDevice): GPUDevice => {
     seen.limits.push(device.limits);
@@ -51,18 +50,10 @@ async function noted(): Promise<{ gpu: GPU; seen: Seen }> {
     };
     return device;
   };
-  const gpu = {
-    requestAdapter: async (options?: GPURequestAdapterOptions) => {
-      const adapter = await inner.requestAdapter(options);
-      if (!adapter) return null;
-      const request = adapter.requestDevice.bind(adapter);
-      adapter.requestDevice = async (descriptor) => {
-        seen.asked.push(descriptor);
-        return watch(await request(descriptor));
-      };
-      return adapter;
-    },
-  } as GPU;
+  const gpu = wrappedGpu(inner, async (request, descriptor) => {
+    seen.asked.push(descriptor);
+    return watch(await request());
+  });
   return { gpu, seen };
 }
 

@@ -3,7 +3,7 @@ import { StudioError } from "../../../src/core/errors";
 import type { Progress } from "../../../src/core/progress";
 import type { Recipe } from "../../../src/core/recipe";
 import type { Checkpoint } from "../../../src/core/tensors";
-import { bench, fisherMemory, recipeFor, tamperedFolder, watchedGpu, type Bench, type WatchedGpu } from "../../support/engineBench";
+import { bench, fisherMemory, hookedReads, recipeFor, tamperedFolder, watchedGpu, type Bench, type WatchedGpu } from "../../support/engineBench";
 import { fixtureCheckpoint } from "../../support/nodeCheckpoint";
 
 const TOKENS = [[1, 2, 3, 4, 5], [6, 7, 8]];
@@ -17,13 +17,7 @@ let finetuned: Checkpoint;
 let onRead: (n: number) => void = nothing;
 let reads = 0;
 
-const hooked = (checkpoint: Checkpoint): Checkpoint => ({
-  ...checkpoint,
-  read: async (name, offset, length, into) => {
-    onRead(++reads);
-    return checkpoint.read(name, offset, length, into);
-  },
-});
+const hooked = (checkpoint: Checkpoint): Checkpoint => hookedReads(checkpoint, () => onRead(++reads));
 const fresh = (): Bench => bench(watched.gpu, { base: hooked(base), finetuned: hooked(finetuned) });
 const recipe = (params: Recipe["params"] = {}, method = "fim-ties") => recipeFor(method, method === "fim-ties" ? { r: 0.2, calib: "off", ...params } : params, { tokens: TOKENS });
 /** Buffers that are neither destroyed nor the uniform ring that every device keeps. */

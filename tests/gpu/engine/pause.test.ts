@@ -2,7 +2,7 @@ import { afterEach, beforeAll, expect, test } from "vitest";
 import type { Progress } from "../../../src/core/progress";
 import type { Recipe } from "../../../src/core/recipe";
 import type { Checkpoint } from "../../../src/core/tensors";
-import { bench, digest, recipeFor, watchedGpu, type Bench, type WatchedGpu } from "../../support/engineBench";
+import { bench, digest, hookedReads, recipeFor, watchedGpu, type Bench, type WatchedGpu } from "../../support/engineBench";
 import { fixtureCheckpoint } from "../../support/nodeCheckpoint";
 
 /** A pause takes effect within this time, and by then nothing new is begun. */
@@ -16,13 +16,7 @@ let finetuned: Checkpoint;
 let reads = 0;
 let onRead: (n: number) => void = nothing;
 
-const hooked = (checkpoint: Checkpoint): Checkpoint => ({
-  ...checkpoint,
-  read: async (name, offset, length, into) => {
-    onRead(++reads);
-    return checkpoint.read(name, offset, length, into);
-  },
-});
+const hooked = (checkpoint: Checkpoint): Checkpoint => hookedReads(checkpoint, () => onRead(++reads));
 const fresh = (): Bench => bench(watched.gpu, { base: hooked(base), finetuned: hooked(finetuned) });
 const recipe = (method = "fim-ties"): Recipe => recipeFor(method, method === "fim-ties" ? { r: 0.2, calib: "off" } : { lambda: 0.5 }, { tokens: [[1, 2, 3, 4, 5], [6, 7, 8]] });
 

@@ -4,6 +4,7 @@ import type { Checkpoint } from "../../../src/core/tensors";
 import type { ExportReport, MeasureReport } from "../../../src/engine/api";
 import { bench, digest, recipeFor, watchedGpu } from "../../support/engineBench";
 import { randomModel, randomTokens, TINY } from "../../support/tinyModel";
+import { wrappedGpu } from "../../support/wrappedGpu";
 
 /** Matrices above the size of a small read, and an embedding of several slices. */
 const CONFIG = { ...TINY.qwen2Tied, tie_word_embeddings: false, hidden_size: 128, num_attention_heads: 4, num_key_value_heads: 2, intermediate_size: 384, num_hidden_layers: 3, vocab_size: 1501 };
@@ -42,24 +43,17 @@ const submits = { reading: 0, all: 0 };
 
 /** One device for all runs, so that kernels are compiled once; its submits are counted. */
 const watched = (): GPU =>
-  ({
-    requestAdapter: async (options?: GPURequestAdapterOptions) => {
-      const adapter = (await gpu.requestAdapter(options))!;
-      const request = adapter.requestDevice.bind(adapter);
-      adapter.requestDevice = async (descriptor) => {
-        if (device) return device;
-        device = await request(descriptor);
-        const submit = device.queue.submit.bind(device.queue);
-        device.queue.submit = (commands) => {
-          submits.all++;
-          if (reading.now > 0) submits.reading++;
-          submit(commands);
-        };
-        return device;
-      };
-      return adapter;
-    },
-  }) as GPU;
+  wrappedGpu(gpu, async (request) => {
+    if (device) return device;
+    device = await request();
+    const submit = device.queue.submit.bind(device.queue);
+    device.queue.submit = (commands) => {
+      submits.all++;
+      if (reading.now > 0) submits.reading++;
+      submit(commands);
+    };
+    return device;
+  });
 
 async function run(recipe: Recipe, readAhead: number): Promise<Run> {
   const before = { ...submits };

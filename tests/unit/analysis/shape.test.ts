@@ -1,13 +1,15 @@
 import { describe, expect, expectTypeOf, test } from "vitest";
 import { computeShape, MAX_ADAPTIVE_ALPHA } from "../../../src/analysis/shape";
 import { mergedNorm2 } from "../../../src/analysis/shapeCalibration";
-import type { ExpertTensorStats, Shape, TensorStats } from "../../../src/analysis/types";
+import type { Shape, TensorStats } from "../../../src/analysis/types";
 import type { ParamValue } from "../../../src/core/recipe";
 import type { Shape as ApiShape } from "../../../src/engine/api";
 import { methodOf, resolveParams } from "../../../src/merge/methods";
 import { describeTensor } from "../../../src/model/roles";
 
 const A = "LlamaForCausalLM";
+type ExpertTensorStats = TensorStats["experts"][number];
+
 function tensor(name: string, elements: number, fisherMean: number | undefined, base2Sum: number, ...experts: ExpertTensorStats[]): TensorStats {
   return { ...describeTensor(name, A), name, elements, base2Sum, experts, ...(fisherMean === undefined ? {} : { fisherSum: fisherMean * elements }) };
 }
