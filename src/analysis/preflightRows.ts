@@ -1,6 +1,6 @@
 import type { CheckOption, CheckRow } from "../core/check";
 import { formatBytes } from "../core/modelFiles";
-import type { Reconciliation } from "../core/recipe";
+import type { Reconciliation, ReconciliationWord } from "../core/recipe";
 import { tensorBytes } from "../formats/safetensors";
 import { HEAD } from "../model/architectures";
 import { isTied, outputTensors } from "../model/pairing";
@@ -50,7 +50,7 @@ interface Draft {
 }
 
 const block = (action: string) => (): { action: string; verdict: "block" } => ({ action, verdict: "block" });
-const twoOptions = (key: "tokenizer" | "chatTemplate" | "generationConfig" | "clashRows", base: [string, string], tuned: [string, string]): { key: keyof Reconciliation; options: CheckOption[] } => ({
+const twoOptions = (key: "tokenizer" | "chatTemplate" | "generationConfig" | "clashRows", base: [string, string], tuned: [string, string]): { key: ReconciliationWord; options: CheckOption[] } => ({
   key, options: [{ value: "finetuned", label: tuned[0], consequence: tuned[1] }, { value: "base", label: base[0], consequence: base[1] }],
 });
 

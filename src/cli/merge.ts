@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { StudioError, toStudioError } from "../core/errors";
 import { formatBytes } from "../core/modelFiles";
 import type { OnProgress } from "../core/progress";
-import type { ParamValue, Recipe, Reconciliation } from "../core/recipe";
+import type { ParamValue, Recipe, Reconciliation, ReconciliationWord } from "../core/recipe";
 import type { Checkpoint, FloatDtype } from "../core/tensors";
 import { openCheckpoint } from "../formats/checkpoint";
 import { parseRecipe } from "../export/recipeFile";
@@ -49,7 +49,7 @@ const FLAGS = {
   "gpu-budget": { value: true }, "host-budget": { value: true }, plan: {}, tab: {}, rate: { value: true, repeat: true },
 };
 const DTYPES: Record<string, FloatDtype> = { float32: "F32", bfloat16: "BF16", float16: "F16", F32: "F32", BF16: "BF16", F16: "F16" };
-const CHOICES: { [K in keyof Reconciliation]: readonly Reconciliation[K][] } = {
+const CHOICES: { [K in ReconciliationWord]: readonly Reconciliation[K][] } = {
   tied: ["untie", "tie-as-base", "head-from-finetuned"], context: ["max", "base", "finetuned"], tokenizer: ["base", "finetuned"],
   chatTemplate: ["base", "finetuned"], generationConfig: ["base", "finetuned"], clashRows: ["mix", "base", "finetuned"],
 };

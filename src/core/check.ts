@@ -1,4 +1,4 @@
-import type { Reconciliation } from "./recipe";
+import type { Reconciliation, ReconciliationWord } from "./recipe";
 import type { Dtype } from "./tensors";
 
 /** What a folder is, from config.json and headers alone. */
@@ -52,7 +52,7 @@ export interface CheckRow {
   verdict: "match" | "differs" | "block";
   /** "What will be done", when there is nothing to choose. */
   action: string;
-  choice?: { key: keyof Reconciliation; value: string; options: CheckOption[] };
+  choice?: { key: ReconciliationWord; value: string; options: CheckOption[] };
   /** Ids that carry two meanings, shown folded under the special-tokens row. */
   clashes?: { id: number; base: string; tuned: string }[];
 }

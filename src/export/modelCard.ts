@@ -1,4 +1,4 @@
-import type { Recipe, Reconciliation } from "../core/recipe";
+import type { Recipe, Reconciliation, ReconciliationWord } from "../core/recipe";
 import { isFree } from "../analysis/preflightFindings";
 
 /** The part of the engine's Shape that a card shows; declared here because the engine imports this folder, not the reverse. */
@@ -45,7 +45,7 @@ function licenceLines(input: CardInput): { front: string[]; note: string } {
   return { front, note: stated.every(isFree) && silent.length === 0 ? `${list}. These are compatible; keep both notices.` : `${list}.${missing} The licences differ: this model is under the conditions of all of them. Read them before you share it.` };
 }
 
-const choiceWords: { [K in keyof Reconciliation]: Record<Reconciliation[K], string> } = {
+const choiceWords: { [K in ReconciliationWord]: Record<Reconciliation[K], string> } = {
   tied: { untie: "Where the models differ in tying, both output heads are merged.", "tie-as-base": "The output head follows the base; a fine-tuned head of its own is dropped.", "head-from-finetuned": "Where the models differ in tying, the output head is the fine-tuned model's." },
   context: { max: "Context length: the largest of the source models.", base: "Context length: the base's.", finetuned: "Context length: the fine-tuned model's." },
   tokenizer: { base: "Tokenizer: the base's.", finetuned: "Tokenizer: the fine-tuned model's." },
@@ -53,7 +53,7 @@ const choiceWords: { [K in keyof Reconciliation]: Record<Reconciliation[K], stri
   generationConfig: { base: "Generation settings: the base's.", finetuned: "Generation settings: the fine-tuned model's." },
   clashRows: { mix: "Embedding rows of ids with two meanings are merged as any row.", base: "Embedding rows of ids with two meanings are the base's.", finetuned: "Embedding rows of ids with two meanings are the fine-tuned model's." },
 };
-const choiceLine = <K extends keyof Reconciliation>(key: K, r: Reconciliation): string => `- ${choiceWords[key][r[key]]}`;
+const choiceLine = <K extends ReconciliationWord>(key: K, r: Reconciliation): string => `- ${choiceWords[key][r[key]]}`;
 
 const fixed = (value: number | undefined, digits: number): string => (value === undefined ? "–" : value.toFixed(digits));
 const power = (value: number | undefined): string => (value === undefined ? "–" : value.toExponential(2));
@@ -113,7 +113,7 @@ export function modelCard(input: CardInput): string {
     `Source: ${input.method.source}`,
     "",
     ...(settings.length > 0 ? ["| setting | value |", "| --- | --- |", ...settings.map(([key, value]) => `| ${cell(key)} | ${cell(String(value))} |`), ""] : []),
-    ...(Object.keys(choiceWords) as (keyof Reconciliation)[]).map((key) => choiceLine(key, recipe.reconciliation)),
+    ...(Object.keys(choiceWords) as ReconciliationWord[]).map((key) => choiceLine(key, recipe.reconciliation)),
     "",
     `Recipe ${input.recipeHash}; the whole recipe is in \`recipe.json\` and in the metadata of every safetensors file, and can be run again.`,
     ...(input.adapter ? [`Computed on ${cell(input.adapter)}.`] : []),

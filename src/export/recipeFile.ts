@@ -7,7 +7,13 @@ const text = v.pipe(v.string("expected text"), v.minLength(1, "expected text tha
 const finite = v.pipe(v.number("expected a number"), v.finite("expected a finite number"));
 const word = <const T extends readonly [string, ...string[]]>(...options: T) => v.picklist(options, `expected one of ${options.join(", ")}`);
 
-const modelRef = v.strictObject({ id: v.optional(text), name: text, hash: v.optional(v.pipe(v.string("expected text"), v.regex(/^[0-9a-f]{32,64}$/, "expected a hash of 32 to 64 hexadecimal digits"))), weight: v.optional(finite) });
+const numbers = v.union([finite, v.pipe(v.array(finite), v.minLength(1, "expected at least one number"))], "expected a number or a list of numbers");
+const rules = v.pipe(v.array(v.strictObject({ filter: v.optional(text), value: numbers })), v.minLength(1, "expected at least one rule"));
+const varying = v.union([numbers, rules], "expected a number, a list of numbers, or a list of { filter, value }");
+const varied = v.record(v.string(), varying, "expected an object of settings");
+const patterns = v.optional(v.array(text, "expected a list of patterns"));
+
+const modelRef = v.strictObject({ id: v.optional(text), name: text, hash: v.optional(v.pipe(v.string("expected text"), v.regex(/^[0-9a-f]{32,64}$/, "expected a hash of 32 to 64 hexadecimal digits"))), weight: v.optional(varying), params: v.optional(varied) });
 const tokenId = v.pipe(v.number("expected a token id"), v.safeInteger("expected a whole number"), v.minValue(0, "expected a token id of at least 0"));
 
 const kernelRecord = v.strictObject({
@@ -16,12 +22,29 @@ const kernelRecord = v.strictObject({
   panelBytes: v.pipe(v.number("expected a number"), v.safeInteger("expected a whole number"), v.minValue(1, "expected at least 1")),
 });
 
+const settings = v.record(v.string(), v.union([finite, v.string(), v.boolean()], "expected a number, a text, true or false"), "expected an object of settings");
+const count = v.pipe(v.number("expected a number"), v.safeInteger("expected a whole number"), v.minValue(1, "expected at least 1"));
+const stage = v.strictObject({ method: text, params: settings });
+const choice = v.strictObject({ include: patterns, exclude: patterns });
+const calibration = v.strictObject({
+  source: word("builtin", "given"),
+  name: text,
+  texts: v.optional(v.array(v.string("expected text"), "expected a list of texts")),
+  samples: count,
+  maxTokens: count,
+  seed: v.pipe(v.number("expected a number"), v.safeInteger("expected a whole number"), v.minValue(0, "expected at least 0")),
+});
+
 const schema = v.strictObject({
   version: v.literal(1, "expected 1, the only version there is"),
   method: text,
   base: modelRef,
   models: v.pipe(v.array(modelRef, "expected a list of models"), v.minLength(1, "expected at least one model")),
-  params: v.record(v.string(), v.union([finite, v.string(), v.boolean()], "expected a number, a text, true or false"), "expected an object of settings"),
+  params: settings,
+  vary: v.optional(varied),
+  tensors: v.optional(choice),
+  then: v.optional(v.array(stage, "expected a list of stages")),
+  calibration: v.optional(calibration),
   tokens: v.optional(v.pipe(v.array(v.pipe(v.array(tokenId, "expected a list of token ids"), v.minLength(2, "expected at least 2 token ids")), "expected a list of sequences"), v.minLength(1, "expected at least one sequence"))),
   reconciliation: v.strictObject({
     tied: word("untie", "tie-as-base", "head-from-finetuned"),
@@ -30,6 +53,8 @@ const schema = v.strictObject({
     chatTemplate: word("base", "finetuned"),
     generationConfig: word("base", "finetuned"),
     clashRows: word("mix", "base", "finetuned"),
+    rows: v.optional(v.record(v.pipe(v.string(), v.regex(/^\d+$/, "expected a token id")), word("mix", "base", "finetuned"), "expected an object of token ids")),
+    vocabulary: v.optional(word("base", "finetuned", "common")),
   }),
   output: v.strictObject({
     dtype: word("base", "F32", "F16", "BF16"),
@@ -47,6 +72,9 @@ const keysAt: Record<string, readonly string[]> = {
   reconciliation: Object.keys(schema.entries.reconciliation.entries),
   output: Object.keys(schema.entries.output.entries),
   kernels: Object.keys(kernelRecord.entries),
+  tensors: Object.keys(choice.entries),
+  then: Object.keys(stage.entries),
+  calibration: Object.keys(calibration.entries),
 };
 
 /** Steps to turn one word into another: insertions, deletions, changes. */
@@ -127,8 +155,9 @@ export function parseRecipe(source: string): Recipe {
  * elsewhere, and with how the kernels ran, which says nothing of what is merged.
  */
 function ordered(recipe: Recipe, whole: boolean): Record<string, unknown> {
-  const ref = ({ id, name, hash, weight }: ModelRef): Record<string, unknown> => ({ ...(whole && id !== undefined ? { id } : {}), name, ...(hash !== undefined ? { hash } : {}), ...(weight !== undefined ? { weight } : {}) });
-  const { tied, context, tokenizer, chatTemplate, generationConfig, clashRows } = recipe.reconciliation;
+  const ref = ({ id, name, hash, weight, params }: ModelRef): Record<string, unknown> => ({ ...(whole && id !== undefined ? { id } : {}), name, ...(hash !== undefined ? { hash } : {}), ...(weight !== undefined ? { weight } : {}), ...(params ? { params: Object.fromEntries(sorted(params)) } : {}) });
+  const { tied, context, tokenizer, chatTemplate, generationConfig, clashRows, rows, vocabulary } = recipe.reconciliation;
+  const { vary, tensors, then, calibration: texts } = recipe;
   const { dtype, maxShardBytes, name } = recipe.output;
   return {
     version: recipe.version,
@@ -136,8 +165,12 @@ function ordered(recipe: Recipe, whole: boolean): Record<string, unknown> {
     base: ref(recipe.base),
     models: recipe.models.map(ref),
     params: Object.fromEntries(sorted(recipe.params)),
+    ...(vary && Object.keys(vary).length > 0 ? { vary: Object.fromEntries(sorted(vary)) } : {}),
+    ...(tensors?.include || tensors?.exclude ? { tensors: { ...(tensors.include ? { include: tensors.include } : {}), ...(tensors.exclude ? { exclude: tensors.exclude } : {}) } } : {}),
+    ...(then && then.length > 0 ? { then: then.map((s) => ({ method: s.method, params: Object.fromEntries(sorted(s.params)) })) } : {}),
+    ...(texts ? { calibration: { source: texts.source, name: texts.name, ...(texts.texts ? { texts: texts.texts } : {}), samples: texts.samples, maxTokens: texts.maxTokens, seed: texts.seed } } : {}),
     ...(recipe.tokens ? { tokens: recipe.tokens } : {}),
-    reconciliation: { tied, context, tokenizer, chatTemplate, generationConfig, clashRows },
+    reconciliation: { tied, context, tokenizer, chatTemplate, generationConfig, clashRows, ...(rows && Object.keys(rows).length > 0 ? { rows: Object.fromEntries(sorted(rows)) } : {}), ...(vocabulary ? { vocabulary } : {}) },
     output: { dtype, maxShardBytes, name },
     ...(whole && recipe.kernels ? { kernels: orderedKernels(recipe.kernels) } : {}),
   };

@@ -24,7 +24,7 @@ export function resolveParams(method: MergeMethod, given: Readonly<Record<string
 export function modelWeights(recipe: Pick<Recipe, "models">): number[] {
   return recipe.models.map((model) => {
     const weight = model.weight ?? 1;
-    if (!Number.isFinite(weight)) throw new StudioError("bad-recipe", `Reading the recipe: the weight of "${model.name}" is ${JSON.stringify(model.weight)}, expected a number.`);
+    if (typeof weight !== "number" || !Number.isFinite(weight)) throw new StudioError("bad-recipe", `Reading the recipe: the weight of "${model.name}" is ${JSON.stringify(model.weight)}, expected a number.`);
     return weight;
   });
 }

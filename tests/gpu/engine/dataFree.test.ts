@@ -27,7 +27,7 @@ describe("data-free methods", () => {
       values.set(name, {
         base: [...(await valuesOf(base, name))],
         models: await Promise.all(models.map(async ({ id }) => [...(await valuesOf(tuned[id as keyof typeof tuned], name))])),
-        weights: models.map((m) => m.weight!),
+        weights: models.map((m) => m.weight as number),
         cols: shape.length >= 2 ? shape.at(-1)! : shape[0]!,
       });
     }

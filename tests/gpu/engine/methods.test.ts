@@ -35,8 +35,8 @@ describe("two and three fine-tuned models", () => {
   const sum = (values: number[]): number => values.reduce((a, v) => a + v, 0);
 
   test("task arithmetic: weighted sum, and normalised", async () => {
-    await check("task-arithmetic", { lambda: 0.7 }, models, (n, i) => 0.7 * sum(models.map((m, k) => m.weight! * deltas[k]!.get(n)![i]!)));
-    await check("task-arithmetic", { lambda: 0.7, normalize: true }, models, (n, i) => (0.7 / 1.75) * sum(models.map((m, k) => m.weight! * deltas[k]!.get(n)![i]!)));
+    await check("task-arithmetic", { lambda: 0.7 }, models, (n, i) => 0.7 * sum(models.map((m, k) => (m.weight as number) * deltas[k]!.get(n)![i]!)));
+    await check("task-arithmetic", { lambda: 0.7, normalize: true }, models, (n, i) => (0.7 / 1.75) * sum(models.map((m, k) => (m.weight as number) * deltas[k]!.get(n)![i]!)));
   });
 
   test("linear: weighted mean, with and without the base", async () => {
@@ -85,7 +85,7 @@ describe("two and three fine-tuned models", () => {
       return new Map(names.map((n) => {
         const values = d.get(n)!;
         const keep = new Set([...values.keys()].sort((p, q) => Math.abs(values[q]!) - Math.abs(values[p]!) || p - q).slice(0, Math.max(1, Math.trunc(0.2 * values.length))));
-        return [n, values.map((v, i) => (keep.has(i) ? m.weight! * v : 0))];
+        return [n, values.map((v, i) => (keep.has(i) ? (m.weight as number) * v : 0))];
       }));
     });
     await check("ties", { density: 0.2, keepRule: "mergekit", elect, zero: "plus", divisor, weights: "use" }, models, (n, i) => {
@@ -93,7 +93,7 @@ describe("two and three fine-tuned models", () => {
       const positive = sum(elect === "count" ? values.map(Math.sign) : values) >= 0;
       const agree = values.map((v) => (positive ? v > 0 : v < 0));
       const total = sum(values.filter((_, k) => agree[k]));
-      const by = divisor === "weights" ? sum(models.map((m, k) => (agree[k] ? m.weight! : 0))) : 1;
+      const by = divisor === "weights" ? sum(models.map((m, k) => (agree[k] ? (m.weight as number) : 0))) : 1;
       return by === 0 ? 0 : total / by;
     });
   });

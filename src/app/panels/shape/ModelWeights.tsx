@@ -21,7 +21,7 @@ export function ModelWeights({ method }: { method: MethodInfo }) {
 
 function WeightField({ model, index }: { model: ModelRef; index: number }) {
   const setModelWeight = useStudio((s) => s.setModelWeight);
-  const value = model.weight ?? WEIGHT.default;
+  const value = typeof model.weight === "number" ? model.weight : WEIGHT.default;
   const errorId = useId();
   const box = useNumberBox(WEIGHT, value, (v) => setModelWeight(index, v));
   const reset = () => {
