@@ -3,7 +3,7 @@ import { keepRule } from "../kernels/stats/trim";
 import type { FisherTensor } from "./accumulate";
 import { changeSums, keptSums, magnitudeCut } from "./magnitude";
 import type { Change } from "./trimTensor";
-import type { ExpertStats, FisherPass, PassOutput, TensorStats } from "./types";
+import type { ExpertStats, ExpertStats, FisherPass, PassOutput, TensorStats } from "./types";
 
 /** Sums of an input embedding, whose Fisher is zero but for the rows that occurred. */
 export async function compactSums(gpu: Gpu, pass: FisherPass, output: PassOutput, stats: TensorStats, tensor: FisherTensor, scale: number, changeOf: (output: PassOutput, expert: number, fisher: undefined) => Change): Promise<void> {
@@ -35,6 +35,6 @@ export async function trimEmbedding(pass: FisherPass, output: PassOutput, stats:
     const change = changeOf(output, expert, undefined);
     const cut = await magnitudeCut([change], keepRule(output.elements, trim.rule, trim.share), pass.signal);
     const row: ExpertStats = stats.experts[expert]!;
-    Object.assign(row, await keptSums(change, cut, trim.dropZero, { taken: 0 }, pass.signal), { cut, threshold: cut.threshold });
+    Object.assign(row, await keptSums(change, cut, trim.dropZero, { taken: 0 }, pass.signal), { threshold: cut.threshold, maker: { kind: "cut", cut, dropZero: trim.dropZero } } satisfies Partial<ExpertStats>);
   }
 }
