@@ -3,7 +3,7 @@ import { keepRule } from "../kernels/stats/trim";
 import type { FisherTensor } from "./accumulate";
 import { changeSums, keptSums, magnitudeCut } from "./magnitude";
 import type { Change } from "./trimTensor";
-import type { ExpertStats, ExpertStats, FisherPass, PassOutput, TensorStats } from "./types";
+import type { ExpertStats, FisherPass, PassOutput, TensorStats } from "./types";
 
 /** Sums of an input embedding, whose Fisher is zero but for the rows that occurred. */
 export async function compactSums(gpu: Gpu, pass: FisherPass, output: PassOutput, stats: TensorStats, tensor: FisherTensor, scale: number, changeOf: (output: PassOutput, expert: number, fisher: undefined) => Change): Promise<void> {
