@@ -137,7 +137,7 @@ export interface Rates {
 }
 
 export interface PhaseForecast {
-  id: "ingest" | "forward" | "backward" | "changes" | "merge" | "verify";
+  id: "ingest" | "forward" | "backward" | "changes" | "measure" | "merge" | "verify";
   label: string;
   /** Largest sum of GPU buffers at one time. */
   gpuBytes: number;

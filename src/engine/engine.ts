@@ -17,6 +17,7 @@ import type { Locks } from "../store/locks";
 import type { Budgets, EngineApi, ExportReport, ExportTarget, Forecast, GpuInfo, ModelFacts, OutputJob, Shape, UnfinishedExport } from "./api";
 import { openRecipe, type RecipeContext } from "./context";
 import { Device } from "./device";
+import { gpuPassOf } from "./gpuPasses";
 import { exportFiles, outputJob, planFiles } from "./exporting";
 import type { RandomFile } from "./fisherFile";
 import { alone, Jobs } from "./jobs";
@@ -108,7 +109,7 @@ export function createEngine(env: EngineEnv): EngineApi {
   /** Whether a merge needs the numbers of a pass, or only the charts would. */
   const needsPass = (context: RecipeContext): boolean => {
     const { method, params, outputs, parameters } = context;
-    return method.needs.fisher || outputs.some((o) => method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters) !== undefined || studyOf(context, o) !== undefined);
+    return method.needs.fisher || method.gpuPass !== undefined || outputs.some((o) => method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters) !== undefined || studyOf(context, o) !== undefined);
   };
 
   const shapeOf = (context: RecipeContext, stats: readonly TensorStats[], state: { complete: boolean; needsPass: boolean; warnings?: readonly string[] }): Shape => {
@@ -185,7 +186,8 @@ export function createEngine(env: EngineEnv): EngineApi {
     async plan(recipe, budgets, rates) {
       const context = await open(recipe);
       if (context.method.needs.fisher) requireGradients(context);
-      const plan: Partial<Plan> = await resources.plan(context, await gpuFacts(), context.method.needs.fisher ? "fisher" : needsPass(context) ? "changes" : "none", budgets, rates);
+      gpuPassOf(context)?.require(context);
+      const plan: Partial<Plan> = await resources.plan(context, await gpuFacts(), context.method.needs.fisher ? "fisher" : context.method.gpuPass === undefined && needsPass(context) ? "changes" : "none", budgets, rates);
       delete plan.steps; // thousands of rows that nobody reads
       delete plan.reads;
       return plan as Forecast;
@@ -213,7 +215,7 @@ export function createEngine(env: EngineEnv): EngineApi {
         const once = async (gpu: Gpu | undefined, { memory }: Plan): Promise<ExportReport> => {
           const adapter = gpu?.facts.name ?? "CPU";
           const output = await env.openOutput(target, await outputJob(context, shape, adapter));
-          const measured: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(pass.key) };
+          const measured: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(pass.key), arrays: passes.arrays(pass.key) };
           try {
             if (gpu) gpu.budgetBytes = resources.gpuBytes;
             const models = { ...context, base: pausable(resources.timed(context.base), signal), experts: context.experts.map((e) => pausable(resources.timed(e), signal)) };

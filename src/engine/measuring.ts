@@ -13,10 +13,11 @@ import { counted, type RecipeContext } from "./context";
 import { passStretches } from "./estimate";
 import type { Device } from "./device";
 import { canGoOn } from "./exporting";
+import { gpuPassOf } from "./gpuPasses";
 import { fisherWriter, type RandomFile } from "./fisherFile";
 import type { KernelChoice, KernelChoices } from "./kernelChoice";
 import { withLessMemory } from "./lessMemory";
-import { passRounds, passWork, requireGradients, runFisherPass } from "./passes";
+import { passRounds, passWork, requireGradients, runFisherPass, type PassRun } from "./passes";
 import type { PassStore, StoredPass } from "./passStore";
 import type { Plan } from "./planner";
 import { readPassAhead } from "./reading";
@@ -51,14 +52,16 @@ export interface PassJob {
 export async function measurePass(host: PassHost, context: RecipeContext, { key, jobId, signal, onProgress, onPartial }: PassJob): Promise<StoredPass> {
   const { passes, resources } = host;
   const fisher = context.method.needs.fisher;
+  const other = gpuPassOf(context);
   if (fisher) requireGradients(context);
+  other?.require(context);
   const clock = jobClock(signal);
   const started = clock();
   const stages = addClock(signal);
   const meter = passMeter(context, jobId, signal, onProgress);
   const count = (bytes: number): void => {
     meter.bytesDone += bytes;
-    if (!fisher) meter.emit(meter.bytesDone);
+    if (!fisher && !other) meter.emit(meter.bytesDone);
   };
   const watched = (checkpoint: Checkpoint): Checkpoint => counted(pausable(resources.timed(checkpoint), signal), count);
   const measured = { ...context, base: watched(context.base), experts: context.experts.map(watched) };
@@ -83,7 +86,7 @@ export async function measurePass(host: PassHost, context: RecipeContext, { key,
       const facts = gpu?.facts ?? (await host.facts());
       const plan = async (gpuBytes = Infinity): Promise<Plan> => {
         resources.shrink(gpuBytes);
-        return resources.plan(context, facts, fisher ? "fisher" : "changes");
+        return resources.plan(context, facts, fisher ? "fisher" : other ? "none" : "changes");
       };
       const run = (planned: Plan): Promise<MeasureReport> => walk(gpu, losses, planned, kernels, shortages);
       return gpu ? await withLessMemory(gpu, plan, run, (sentence) => void shortages.push((meter.note = sentence))) : await run(await plan());
@@ -95,25 +98,29 @@ export async function measurePass(host: PassHost, context: RecipeContext, { key,
     }
   };
 
+  /** A pass of its own has no steps to go on from, and pins nothing. */
+  const runOther = async (gpu: Gpu, run: PassRun): Promise<Awaited<ReturnType<typeof runFisherPass>>> => ({ ...(await other!.run(gpu, measured, run)), pinnedBlocks: 0 });
+
   /** One try with one plan. */
   const walk = async (gpu: Gpu | undefined, losses: number, plan: Plan, kernels: KernelChoice | undefined, shortages: readonly string[]): Promise<MeasureReport> => {
     const { memory, notes, steps, budgets } = plan;
     const first = losses === 0 && shortages.length === 0;
     throwIfCancelled(signal);
-    if (gpu && first) meter.expect(passStretches(steps, passRounds(context), { software: gpu.software, rates: resources.seen, compiled: gpu.compiled }));
+    if (gpu && fisher && first) meter.expect(passStretches(steps, passRounds(context), { software: gpu.software, rates: resources.seen, compiled: gpu.compiled }));
     await passes.begin(key);
     if (kept && first) await passes.dropJournal(key);
     const { name = "CPU", architecture = "", description = "" } = gpu?.facts ?? {};
-    const identity = JSON.stringify(fisher ? [name, architecture, description, memory.panelBytes, kernels?.forms] : ["changes"]);
+    const identity = JSON.stringify(gpu ? [name, architecture, description, memory.panelBytes, kernels?.forms] : ["changes"]);
     for (let again = false; ; again = true) {
       stats.length = 0;
+      if (other) await passes.dropJournal(key);
       const journal = await passes.journal(key, { identity, durability: fisher ? "strict" : "relaxed", bytes: () => meter.bytesDone });
-      const reading = gpu && readPassAhead(measured, plan, signal);
-      const run = { masks: passes.masks(key), signal, meter, memory, journal, onTensor, ...(kept ? { onFisher: kept.onFisher } : {}) };
+      const reading = fisher && gpu ? readPassAhead(measured, plan, signal) : undefined;
+      const run = { masks: passes.masks(key), arrays: passes.arrays(key), signal, meter, memory, journal, onTensor, ...(kept ? { onFisher: kept.onFisher } : {}) };
       try {
         const nothing = { losses: [], pinnedBlocks: 0, tokens: 0, warnings: [] as string[] };
         if (gpu) gpu.peakBytes = gpu.allocatedBytes;
-        const { losses: loss, pinnedBlocks, tokens, warnings } = gpu ? await resources.onGpu(gpu, clock, () => runFisherPass(gpu, reading!.context, run)) : (await runChangePass(measured, run), nothing);
+        const { losses: loss, pinnedBlocks, tokens, warnings } = gpu ? await resources.onGpu(gpu, clock, () => (other ? runOther(gpu, run) : runFisherPass(gpu, reading!.context, run))) : (await runChangePass(measured, run), nothing);
         if (memory.panelBytes < MAX_BINDING_BYTES) warnings.push(...notes);
         if (losses > 0) warnings.push(`The GPU went away ${losses === 1 ? "once" : `${losses} times`} during this pass, which then went on where it was, with less work at a time.`);
         if (journal.full) warnings.push("There was no room to write down how far the pass had come, so it could not have been continued.");
@@ -137,7 +144,7 @@ export async function measurePass(host: PassHost, context: RecipeContext, { key,
       if (!fisherFile) throw new StudioError("bad-recipe", "keepFisher is on, but there is no place to write the Fisher file here. Turn it off, or name a file with --fisher.", { where: "params.keepFisher" });
       kept = await fisherWriter(context, (size) => fisherFile(key, size));
     }
-    const report = fisher ? await host.device.run("Measuring", signal, attempt) : await attempt(undefined, 0);
+    const report = fisher || other ? await host.device.run("Measuring", signal, attempt) : await attempt(undefined, 0);
     meter.finish();
     throwIfCancelled(signal);
     // Closing is what makes the file appear, so it comes when nothing else can fail but the last write.
@@ -155,6 +162,8 @@ export async function measurePass(host: PassHost, context: RecipeContext, { key,
 
 function passMeter(context: RecipeContext, jobId: string, signal: AbortSignal, onProgress: OnProgress): ProgressMeter {
   const { method, recipe, params, base } = context;
+  const other = gpuPassOf(context);
+  if (other) return new ProgressMeter(jobId, "measure", other.phases(context), other.work(context), onProgress, { signal });
   if (!method.needs.fisher) {
     const bytes = changePassBytes(context, ({ tensors }, name) => tensors.get(name)!.end - tensors.get(name)!.begin);
     return new ProgressMeter(jobId, "measure", [{ id: "changes", label: "Read every change" }, { id: "scores", label: "Sums per layer" }], bytes, onProgress, { signal });

@@ -1,4 +1,4 @@
-import type { MaskStore, TensorStats } from "../fisher/types";
+import type { ArrayStore, MaskStore, TensorStats } from "../fisher/types";
 import type { KeyValue } from "../store/keyValue";
 import type { MeasureReport } from "./api";
 import { journaled, PassJournalBook, removeJournal, type JournalFor } from "./passJournal";
@@ -30,6 +30,14 @@ export class PassStore {
     return {
       put: (name, expert, words) => this.keyValue.set(`mask/${key}/${expert}/${name}`, words, "relaxed"),
       get: (name, expert) => this.keyValue.get<Uint32Array>(`mask/${key}/${expert}/${name}`),
+    };
+  }
+
+  /** What a pass found beside its sums; it goes with the masks. */
+  arrays(key: string): ArrayStore {
+    return {
+      put: (name, values) => this.keyValue.set(`mask/${key}/array/${name}`, values, "relaxed"),
+      get: (name) => this.keyValue.get<Float32Array>(`mask/${key}/array/${name}`),
     };
   }
 

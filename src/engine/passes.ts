@@ -1,6 +1,6 @@
 import { checkPass, fisherPass, type FisherPass, type PassMemory, type PassOutput } from "../fisher/measure";
 import { randomSequences, type TokenOptions } from "../fisher/tokens";
-import type { MaskStore, TensorStats, TrimOptions } from "../fisher/types";
+import type { ArrayStore, MaskStore, TensorStats, TrimOptions } from "../fisher/types";
 import { StudioError } from "../core/errors";
 import type { ProgressMeter, StripCell } from "../core/progress";
 import type { Gpu } from "../gpu/gpu";
@@ -13,6 +13,7 @@ import type { PassJournalBook } from "./passJournal";
 
 export interface PassRun {
   masks: MaskStore;
+  arrays: ArrayStore;
   signal: AbortSignal;
   meter: ProgressMeter;
   onTensor(stats: TensorStats): void;

@@ -11,6 +11,7 @@ import type { PassOutput } from "../fisher/measure";
 import type { PlannedRead } from "../store/readAhead";
 import type { Budgets, Forecast, PhaseForecast, Rates } from "./api";
 import type { RecipeContext } from "./context";
+import { gpuPassOf } from "./gpuPasses";
 import { PaperGpu } from "./paperGpu";
 import { changePassBytes } from "./changePass";
 import { passRounds } from "./passes";
@@ -78,6 +79,7 @@ export async function planMerge(job: PlanJob): Promise<Plan> {
     add("forward", "Forward", { ...part(pass.paper.forward), hostBytes: pass.hostBytes, writeBytes: walk * pass.layers });
     add("backward", "Loss, backward, Fisher, trim", { ...part(pass.paper.backward), hostBytes: pass.hostBytes, writeBytes: walk * (pass.layers + 1) + (trims(context) ? masks.total : 0) });
   }
+  for (const { label, ...numbers } of (await gpuPassOf(context)?.forecast(context, { sliceElements: merge.sliceElements })) ?? []) add("measure", label, numbers);
   if (job.pass === "changes") add("changes", "Read every change", {
     readBytes: changePassBytes(context, sizeOf),
     hostBytes: changesHostBytes(largest(context).elements, ...dtypesOf(context, largest(context)), merge.sliceElements),

@@ -2,7 +2,7 @@ import { StudioError, throwIfCancelled } from "../core/errors";
 import { rowLength } from "../core/tensors";
 import { voteBalance } from "../merge/cpu";
 import type { Mask, TensorOp } from "../merge/ops";
-import type { MaskStore, TensorStats } from "../fisher/types";
+import type { ArrayStore, MaskStore, TensorStats } from "../fisher/types";
 import { makerState } from "../kernels/stats/maskMaker";
 import type { PassOutput } from "../fisher/measure";
 import { MERGE_SLICE, readSlice, withMasks, type RowOp, type TensorWork } from "../export/mergeTensor";
@@ -15,6 +15,7 @@ import type { RecipeContext } from "./context";
 export interface Measured {
   stats: ReadonlyMap<string, TensorStats>;
   masks: MaskStore;
+  arrays: ArrayStore;
 }
 
 /**
@@ -38,12 +39,16 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
       masks.push(mask);
     }
     const makers = stats?.experts.some((e) => e.maker) ? stats.experts.map((e) => e.maker) : undefined;
+    const facts = { ...output.role, name: output.name, elements: output.elements };
+    const names = method.arrays?.(params, facts, experts.length) ?? [];
+    const arrays = await Promise.all(names.map((name) => measured?.arrays.get(name)));
     const alphas = rows.map((r) => r.get(output.name)?.alpha ?? 0);
     const row = rows[0]?.get(output.name);
     const plan = (coefficients: number[]): TensorOp =>
       method.planTensor({
         params, weights, alphas: coefficients, masks,
-        tensor: { ...output.role, name: output.name, elements: output.elements },
+        tensor: facts,
+        ...(names.length > 0 ? { arrays } : {}),
         ...(row?.calibrated && row.rho !== undefined ? { rho: row.rho } : {}),
         ...(majority === undefined ? {} : { majority }),
         cols: rowLength(output),

@@ -49,6 +49,12 @@ export interface MaskStore {
   get(name: string, expert: number): Promise<Uint32Array | undefined>;
 }
 
+/** Findings of a pass that are larger than a sum, by name: column means, projections. */
+export interface ArrayStore {
+  put(name: string, values: Float32Array): Promise<void>;
+  get(name: string): Promise<Float32Array | undefined>;
+}
+
 export function memoryMasks(): MaskStore {
   const masks = new Map<string, Uint32Array>();
   return {

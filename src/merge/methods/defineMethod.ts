@@ -40,6 +40,8 @@ export interface PlanContext {
   cols: number;
   /** What `study` found. */
   study?: TensorStudy;
+  /** What the method's GPU pass stored under the names of `arrays`, in their order; undefined where it stored nothing. */
+  arrays?: (Float32Array | undefined)[];
   /** Factor of each model's masked change; 1 where nothing is given back. */
   rescale: number[];
 }
@@ -52,7 +54,12 @@ export interface MergeMethod {
   summary: string;
   formula: string;
   source: string;
-  needs: { base: boolean; fisher: boolean; minModels: number; maxModels: number };
+  /** `calibration`: texts, from the recipe's `calibration`. */
+  needs: { base: boolean; fisher: boolean; calibration?: boolean; minModels: number; maxModels: number };
+  /** The pass on the GPU that it measures with, where that is not the Fisher pass of FIM (engine/gpuPasses). */
+  gpuPass?: string;
+  /** Names of what that pass stored for this tensor, for planTensor. */
+  arrays?(params: Params, tensor: TensorFacts, models: number): string[];
   params: ParamSpecs;
   presets: { id: string; label: string; params: Params }[];
   /** Other spellings of parameter names. */
