@@ -28,6 +28,8 @@ export interface TensorWork {
   op: TensorOp;
   rows?: RowOp[];
   makers?: (MaskMaker | undefined)[];
+  /** What comes after: each takes the result so far, as f32, in the place of the first fine-tuned model. */
+  then?: TensorOp[];
 }
 
 export interface MergeSources {
@@ -48,7 +50,7 @@ export async function leaseSlice(sources: MergeSources, tensor: OutputTensor, wo
     return { dtype, bytes: lease.bytes };
   };
   const reads = await Promise.allSettled([
-    wanted.some((w) => w.base) || work.makers ? side(sources.base, tensor.baseName, "base") : undefined,
+    wanted.some((w) => w.base) || work.makers || work.then?.length ? side(sources.base, tensor.baseName, "base") : undefined,
     ...sources.experts.map((expert, k) => (wanted.some((w) => w.experts[k]) && tensor.tunedNames[k] !== undefined ? side(expert, tensor.tunedNames[k]!, `expert ${k}`) : undefined)),
   ]);
   const failed = reads.find((read) => read.status === "rejected");
@@ -105,6 +107,31 @@ async function apply(gpu: Gpu | undefined, op: TensorOp, slice: OpSlice, dtype: 
   return staged(signal, "compute", slice.elements * bytesPerElement(dtype), () => applyOpCpu(op, slice, dtype));
 }
 
+/** Stored bytes of a slice: its operation, the rows that take another, and what comes after; rounded to `dtype` once, at the end. */
+export async function sliceBytes(
+  apply: (op: TensorOp, slice: OpSlice, dtype: FloatDtype) => Promise<Uint8Array> | Uint8Array,
+  tensor: { shape: readonly number[]; elements: number; dtype: FloatDtype },
+  work: TensorWork,
+  slice: OpSlice,
+  masked: { op: TensorOp; slice: OpSlice },
+): Promise<Uint8Array> {
+  const then = work.then ?? [];
+  const dtype = then.length > 0 ? "F32" : tensor.dtype;
+  const width = bytesPerElement(dtype);
+  const cols = tensor.shape.length >= 2 ? tensor.elements / tensor.shape[0]! : 1;
+  const { start, elements } = slice;
+  let bytes = await apply(masked.op, masked.slice, dtype);
+  for (const { row0, row1, op } of work.rows ?? []) {
+    const from = Math.max(row0 * cols, start);
+    const to = Math.min(row1 * cols, start + elements);
+    if (from >= to) continue;
+    const other = await apply(op, slice, dtype);
+    bytes.set(other.subarray((from - start) * width, (to - start) * width), (from - start) * width);
+  }
+  for (const [i, op] of then.entries()) bytes = await apply(op, { ...(slice.base ? { base: slice.base } : {}), experts: [{ bytes, dtype: "F32" }], start, elements }, i === then.length - 1 ? tensor.dtype : "F32");
+  return bytes;
+}
+
 /**
  * The merged bytes of a tensor, slice by slice, in order. Sources that read ahead read the next slices meanwhile. With `gpu`
  * undefined the CPU computes; both give the same bytes on a software adapter, and on hardware up to the last bit of f32.
@@ -118,7 +145,6 @@ export async function* mergeTensor(
   sliceElements = MERGE_SLICE,
 ): AsyncGenerator<{ start: number; elements: number; bytes: Uint8Array }> {
   const dtype = tensor.dtype as FloatDtype;
-  const cols = tensor.shape.length >= 2 ? tensor.elements / tensor.shape[0]! : 1;
   const width = bytesPerElement(dtype);
   const states = sources.experts.map(() => makerState());
   const step = sliceOf(tensor, sliceElements, work.makers?.some(needsRows) ?? false);
@@ -132,14 +158,7 @@ export async function* mergeTensor(
       try {
         throwIfCancelled(signal);
         const masked = work.makers ? staged(signal, "select", elements * width, () => withMasks(work, slice, states, scratch)) : { op: work.op, slice };
-        bytes = await apply(gpu, masked.op, masked.slice, dtype, signal);
-        for (const { row0, row1, op } of work.rows ?? []) {
-          const from = Math.max(row0 * cols, start);
-          const to = Math.min(row1 * cols, start + elements);
-          if (from >= to) continue;
-          const other = await apply(gpu, op, slice, dtype, signal);
-          bytes.set(other.subarray((from - start) * width, (to - start) * width), (from - start) * width);
-        }
+        bytes = await sliceBytes((op, part, stored) => apply(gpu, op, part, stored, signal), { ...tensor, dtype }, work, slice, masked);
       } finally {
         done();
       }

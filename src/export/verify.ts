@@ -12,7 +12,7 @@ import { HEAD } from "../model/architectures";
 import { applyOpCpu } from "../merge/cpu";
 import type { OutputTensor } from "../model/pairing";
 import type { ReadAhead } from "../store/readAhead";
-import { readSlice, sliceOf, withMasks, type MergeSources, type TensorWork } from "./mergeTensor";
+import { readSlice, sliceBytes, sliceOf, withMasks, type MergeSources, type TensorWork } from "./mergeTensor";
 import type { OutputPlan } from "./plan";
 import type { WrittenFile } from "./writer";
 
@@ -203,15 +203,7 @@ async function cpuTile(sources: MergeSources, tensor: OutputTensor, work: Tensor
   const slice = await readSlice(sources, tensor, work, start, elements);
   const cut = withMasks(work, slice, sources.experts.map(() => makerState()));
   const dtype = tensor.dtype as FloatDtype;
-  const out = staged(signal, "compute", elements * bytesPerElement(dtype), () => applyOpCpu(cut.op, cut.slice, dtype)).slice();
-  const cols = tensor.shape.length >= 2 ? tensor.elements / tensor.shape[0]! : 1;
-  const width = bytesPerElement(dtype);
-  for (const { row0, row1, op } of work.rows ?? []) {
-    const from = Math.max(row0 * cols, start);
-    const to = Math.min(row1 * cols, start + elements);
-    if (from < to) out.set(applyOpCpu(op, slice, dtype).subarray((from - start) * width, (to - start) * width), (from - start) * width);
-  }
-  return out;
+  return sliceBytes((op, part, stored) => staged(signal, "compute", elements * bytesPerElement(stored), () => applyOpCpu(op, part, stored)), { ...tensor, dtype }, work, slice, cut);
 }
 
 /** Largest distance of two arrays of stored floats in steps between neighbouring values; 0 when their bytes are equal. */
