@@ -11,6 +11,8 @@ export class BatchState implements BlockBatch {
   readonly gradient: GradientBatch;
   /** Current hidden states [rows, C]. */
   x!: GPUBuffer;
+  /** The same in host memory, where they wait for the next block. */
+  waiting: Float32Array | undefined;
   /** Input of each block kept for the backward pass: on the GPU, in host memory, or absent where only a journal has it. */
   readonly inputs: (GPUBuffer | Float32Array | undefined)[] = [];
   /** Output of the final norm [rows, C], and its rstd [rows]. */
@@ -27,6 +29,6 @@ export class BatchState implements BlockBatch {
     this.rows = batch.rows;
     this.longest = batch.longest;
     this.spans = scope.upload(batch.spans, "spans");
-    this.gradient = { sequences: batch.sequences.length, rows: batch.rows, starts: scope.upload(batch.starts, "starts"), startsCpu: batch.starts, ...place };
+    this.gradient = { sequences: batch.sequences.length, firstSequence: batch.firstSequence, rows: batch.rows, starts: scope.upload(batch.starts, "starts"), startsCpu: batch.starts, ...place };
   }
 }

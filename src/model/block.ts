@@ -9,6 +9,7 @@ import type { Gpu } from "../gpu/gpu";
 import type { Weight } from "../gpu/weight";
 import { expectedTensors } from "./architectures";
 import type { ModelConfig } from "./config";
+import type { ForwardVisitor } from "./forwardVisitor";
 import type { GradientBatch, GradientVisitor } from "./gradients";
 import type { Pace } from "./pace";
 import { BufferScope } from "./scope";
@@ -42,8 +43,8 @@ export interface BlockContext {
   cosine: GPUBuffer;
   sine: GPUBuffer;
   pace: Pace;
-  /** Shows the input of each linear layer, [rows, K]: for calibration by activations. */
-  onLinearInput?: ((name: string, x: GPUBuffer, K: number, batch: BlockBatch) => Promise<void>) | undefined;
+  /** Sees inputs and outputs of the modules as they are computed. */
+  visitor?: ForwardVisitor | undefined;
 }
 
 /** The rows of one batch. */
@@ -131,14 +132,15 @@ class BlockRun extends BufferScope {
 
   /** y = x W^T + b of every role, one input for all. */
   async apply<R extends LinearRole[]>(x: GPUBuffer, ...roles: R): Promise<{ [I in keyof R]: GPUBuffer }> {
-    const layers = [];
-    for (const role of roles) {
+    const { visitor } = this.context;
+    const layers = roles.map((role) => {
       const { weight, bias } = this.linear(role);
-      await this.context.onLinearInput?.(weight.name, x, weight.cols, this.batch);
-      layers.push({ weight, bias, y: this.rows(weight.rows, role) });
-    }
+      return { weight, bias, y: this.rows(weight.rows, role) };
+    });
+    await visitor?.input?.({ names: layers.map(({ weight }) => weight.name), kind: "linear", x, K: layers[0]!.weight.cols, rowsPerToken: 1 }, this.batch.gradient);
     linearForwards(this.context.gpu, { x, M: this.batch.rows, layers });
     await this.context.pace.after(layers.reduce((sum, { weight }) => sum + this.cost(weight), 0));
+    if (visitor?.output) for (const { weight, y } of layers) await visitor.output({ name: weight.name, y, N: weight.rows }, this.batch.gradient);
     return layers.map(({ y }) => y) as { [I in keyof R]: GPUBuffer };
   }
 
@@ -158,10 +160,12 @@ class BlockRun extends BufferScope {
   }
 
   /** RMSNorm over `perToken` vectors of each row. */
-  normalise(role: NormRole, x: GPUBuffer, C: number, perToken = 1): { y: GPUBuffer; rstd: GPUBuffer } {
+  async normalise(role: NormRole, x: GPUBuffer, C: number, perToken = 1): Promise<{ y: GPUBuffer; rstd: GPUBuffer }> {
+    const { name, gain } = this.block.norms.get(role)!;
+    await this.context.visitor?.input?.({ names: [name], kind: "norm", x, K: C, rowsPerToken: perToken }, this.batch.gradient);
     const y = this.rows(C * perToken, role);
     const rstd = this.rows(perToken, `${role} rstd`);
-    this.context.gpu.run(normKernels(this.context.gpu, C).forward, { x, weight: this.block.norms.get(role)!.gain, y, rstd }, { N: this.batch.rows * perToken, C, eps: this.context.config.rmsEps });
+    this.context.gpu.run(normKernels(this.context.gpu, C).forward, { x, weight: gain, y, rstd }, { N: this.batch.rows * perToken, C, eps: this.context.config.rmsEps });
     return { y, rstd };
   }
 
@@ -182,10 +186,10 @@ class BlockRun extends BufferScope {
   async activations(x: GPUBuffer): Promise<Activations> {
     const { gpu, config } = this.context;
     const { hidden: C, intermediate: F, heads: H, kvHeads: KV, headDim: D } = config;
-    const first = this.normalise("input_layernorm", x, C);
+    const first = await this.normalise("input_layernorm", x, C);
     const [qRaw, kRaw, v] = await this.apply(first.y, "q_proj", "k_proj", "v_proj");
-    const qNormed = config.qkNorm ? this.normalise("q_norm", qRaw, D, H) : undefined;
-    const kNormed = config.qkNorm ? this.normalise("k_norm", kRaw, D, KV) : undefined;
+    const qNormed = config.qkNorm ? await this.normalise("q_norm", qRaw, D, H) : undefined;
+    const kNormed = config.qkNorm ? await this.normalise("k_norm", kRaw, D, KV) : undefined;
     const q = qNormed?.y ?? qRaw;
     const k = kNormed?.y ?? kRaw;
     this.rotate(q, H, 1);
@@ -195,7 +199,7 @@ class BlockRun extends BufferScope {
     await this.context.pace.after(4 * this.batch.rows * this.batch.longest * H * D);
     const [middle] = await this.apply(mixed, "o_proj");
     gpu.run(add, { x, y: middle }, { count: this.batch.rows * C });
-    const second = this.normalise("post_attention_layernorm", middle, C);
+    const second = await this.normalise("post_attention_layernorm", middle, C);
     const [gate, up] = await this.apply(second.y, "gate_proj", "up_proj");
     const act = this.rows(F, "activation");
     gpu.run(siluMul, { g: gate, u: up, y: act }, { count: this.batch.rows * F });

@@ -2,10 +2,10 @@ import type { TensorSource } from "../core/tensors";
 import type { Gpu } from "../gpu/gpu";
 import type { BatchLimits } from "./batches";
 import type { BatchState } from "./batchState";
-import type { BlockContext } from "./block";
 import type { ModelConfig } from "./config";
 import { DecoderJournal } from "./decoderJournal";
 import { DecoderRun } from "./decoderRun";
+import type { ForwardVisitor } from "./forwardVisitor";
 import type { GradientVisitor } from "./gradients";
 import type { LogitsPanel } from "./head";
 import type { Labels } from "./loss";
@@ -17,7 +17,7 @@ export const DEFAULT_LOSS_SCALE = 2 ** 12;
 export interface DecoderOptions extends Partial<BatchLimits> {
   /** No weight panel, and no panel of logits, is larger; the binding limit when absent. */
   panelBytes?: number | undefined;
-  /** Block inputs wait for the backward pass in host memory, not on the GPU. */
+  /** Block inputs that wait for the backward pass, or hidden states for the next block, wait in host memory, not on the GPU. */
   inputsOnHost?: boolean | undefined;
 }
 
@@ -32,8 +32,10 @@ export interface CommonOptions {
 
 export interface ForwardOptions extends CommonOptions {
   onBlock?: ((layer: number) => void) | undefined;
-  /** Shows the input of each linear layer inside the blocks. */
-  onLinearInput?: BlockContext["onLinearInput"];
+  /** Sees what goes into and comes out of the modules. */
+  visitor?: ForwardVisitor | undefined;
+  /** False: no loss is formed (`losses` is empty), and the head is computed only for `onLogitsPanel` and `logitsOf`. */
+  loss?: boolean | undefined;
   /** Keep the hidden states for the caller. */
   keepHidden?: boolean | undefined;
   /** Positions whose logits are returned. */
@@ -86,7 +88,7 @@ export function createDecoder(gpu: Gpu, source: TensorSource, config: ModelConfi
     async forward(sequences, opts = {}) {
       const run = new DecoderRun(gpu, source, config, options, sequences, opts);
       try {
-        await run.open(undefined, opts.onLinearInput);
+        await run.open(undefined, opts.visitor);
         const hidden = opts.keepHidden ? sequences.map((): Float32Array[] => []) : undefined;
         if (hidden) await run.readHidden(hidden);
         for (let layer = 0; layer < config.layers; layer++) {
@@ -94,9 +96,13 @@ export function createDecoder(gpu: Gpu, source: TensorSource, config: ModelConfi
           if (hidden) await run.readHidden(hidden);
           opts.onBlock?.(layer);
         }
-        await run.finalNorm();
+        const { logitsOf, onLogitsPanel, loss = true } = opts;
+        const wantsLogits = loss || logitsOf !== undefined || onLogitsPanel !== undefined;
+        await run.output(wantsLogits, opts.visitor);
         const logits: ForwardResult["logits"] = [];
-        const losses = await run.loss(opts.logitsOf && ((at, batch) => run.readLogits(at, batch, opts.logitsOf!, logits)));
+        const onLogits = logitsOf && ((at: LogitsPanel, batch: BatchState) => run.readLogits(at, batch, logitsOf, logits));
+        const losses = loss ? await run.loss(onLogits) : [];
+        if (!loss && wantsLogits) await run.logits(onLogits);
         logits.sort((a, b) => a.sequence - b.sequence || a.position - b.position);
         return { losses, logits, ...(hidden ? { hidden } : {}) };
       } finally {

@@ -3,16 +3,17 @@ import type { TensorSource } from "../core/tensors";
 import { panelBackward } from "../kernels/nn/gemm";
 import { normKernels } from "../kernels/nn/rmsnorm";
 import type { Gpu } from "../gpu/gpu";
-import { EMBEDDING } from "./architectures";
+import { EMBEDDING, HEAD } from "./architectures";
 import { planBatches } from "./batches";
 import { BatchState } from "./batchState";
 import { blockBackward, blockBuffers, blockForward, loadBlock, releaseBlock, type BlockContext, type BlockWeights } from "./block";
 import type { ModelConfig } from "./config";
 import type { CommonOptions, DecoderOptions, ForwardResult } from "./decoder";
 import type { DecoderJournal } from "./decoderJournal";
+import type { ForwardVisitor } from "./forwardVisitor";
 import type { GradientVisitor } from "./gradients";
 import { Head, type LogitsPanel } from "./head";
-import { LossSweep } from "./loss";
+import { LossSweep, type OnLogits } from "./loss";
 import { Pace } from "./pace";
 import { Pinned } from "./pinned";
 import { ropeTable } from "./rope";
@@ -50,12 +51,16 @@ export class DecoderRun extends BufferScope {
   }
 
   /** Rotary tables, and the hidden states where the walk begins: embedding rows, or what a journal kept. */
-  async open(journal?: DecoderJournal, onLinearInput?: BlockContext["onLinearInput"]): Promise<void> {
+  async open(journal?: DecoderJournal, visitor?: ForwardVisitor): Promise<void> {
     throwIfCancelled(this.pace.signal);
     const { cos, sin } = ropeTable(this.config, Math.max(...this.batches.map((b) => b.longest)));
-    this.context = { gpu: this.gpu, config: this.config, cosine: this.upload(cos, "cos"), sine: this.upload(sin, "sin"), pace: this.pace, onLinearInput };
+    this.context = { gpu: this.gpu, config: this.config, cosine: this.upload(cos, "cos"), sine: this.upload(sin, "sin"), pace: this.pace, visitor };
     if (journal) await journal.restoreHidden();
-    else for (const state of this.batches) state.x = await this.embed(state);
+    else
+      for (const state of this.batches) {
+        state.x = await this.embed(state);
+        await visitor?.output?.({ name: EMBEDDING, y: state.x, N: this.config.hidden }, state.gradient);
+      }
   }
 
   /** The input of block 0. */
@@ -67,18 +72,22 @@ export class DecoderRun extends BufferScope {
     return loadBlock(this.gpu, this.source, this.config, layer, this.pace.signal, this.options.panelBytes);
   }
 
-  /** Replaces each batch's x by the block's output; the input is kept for the backward pass or given back. */
+  /** Replaces each batch's x by the block's output; the input is kept for the backward pass or given back. Without a backward pass x may wait on the host. */
   async forwardBlock(layer: number, keepInput: boolean): Promise<void> {
     // Reading overlaps with the block before, which the GPU may still be computing; then the CPU waits for it.
     const block = await this.loadBlock(layer);
     try {
       await this.pace.wait();
       for (const state of this.batches) {
+        this.fetch(state);
         const y = this.adopt(await blockForward(this.context, block, state, state.x));
         if (keepInput && this.options.inputsOnHost) state.inputs[layer] = await this.gpu.readFloats(state.x, state.rows * this.config.hidden);
         else if (keepInput) state.inputs[layer] = state.x;
         if (!keepInput || this.options.inputsOnHost) this.free(state.x);
         state.x = y;
+        if (keepInput || !this.options.inputsOnHost) continue;
+        state.waiting = await this.gpu.readFloats(y, state.rows * this.config.hidden);
+        this.free(y);
       }
     } catch (error) {
       releaseBlock(this.gpu, block);
@@ -88,22 +97,56 @@ export class DecoderRun extends BufferScope {
     else releaseBlock(this.gpu, block);
   }
 
-  async finalNorm(): Promise<void> {
-    const { hidden: C, rmsEps: eps } = this.config;
+  /** Brings hidden states that wait on the host back to x. */
+  private fetch(state: BatchState): void {
+    if (!state.waiting) return;
+    state.x = this.upload(state.waiting, "hidden");
+    state.waiting = undefined;
+  }
+
+  private async loadFinalGain(): Promise<void> {
     this.finalGain = this.adopt(await loadVector(this.gpu, this.source, FINAL_NORM));
+  }
+
+  private normalise(state: BatchState): void {
+    const { hidden: C, rmsEps: eps } = this.config;
+    state.normed = this.alloc(4 * state.rows * C, "final norm");
+    state.rstd = this.alloc(4 * state.rows, "final rstd");
+    this.gpu.run(normKernels(this.gpu, C).forward, { x: state.x, weight: this.finalGain, y: state.normed, rstd: state.rstd }, { N: state.rows, C, eps });
+  }
+
+  async finalNorm(): Promise<void> {
+    await this.loadFinalGain();
+    for (const state of this.batches) this.normalise(state);
+  }
+
+  /** The final norm where no backward pass follows: its input is given back, and its output too unless logits are wanted. */
+  async output(wantsLogits: boolean, visitor?: ForwardVisitor): Promise<void> {
+    const { hidden: C } = this.config;
+    await this.loadFinalGain();
     for (const state of this.batches) {
-      state.normed = this.alloc(4 * state.rows * C, "final norm");
-      state.rstd = this.alloc(4 * state.rows, "final rstd");
-      this.gpu.run(normKernels(this.gpu, C).forward, { x: state.x, weight: this.finalGain, y: state.normed, rstd: state.rstd }, { N: state.rows, C, eps });
+      this.fetch(state);
+      await visitor?.input?.({ names: [FINAL_NORM], kind: "norm", x: state.x, K: C, rowsPerToken: 1 }, state.gradient);
+      this.normalise(state);
+      this.free(state.x, state.rstd);
+      await visitor?.output?.({ name: FINAL_NORM, y: state.normed, N: C }, state.gradient);
+      await visitor?.input?.({ names: [HEAD], kind: "linear", x: state.normed, K: C, rowsPerToken: 1 }, state.gradient);
+      if (!wantsLogits) this.free(state.normed);
     }
   }
 
-  loss(onLogits?: (at: LogitsPanel, batch: BatchState) => Promise<void>): Promise<number[]> {
-    const { labels, onLogitsPanel } = this.common;
-    return this.lossSweep.losses(this.batches, labels, async (at, batch) => {
-      await onLogitsPanel?.(at, batch);
-      await onLogits?.(at, batch);
-    });
+  /** Shows the logits, panel by panel, and forms no loss. */
+  async logits(onLogits?: OnLogits): Promise<void> {
+    await this.head.sweep(this.batches, (state) => state.normed, this.pace, (state, at) => this.showLogits(at, state, onLogits));
+  }
+
+  private async showLogits(at: LogitsPanel, state: BatchState, onLogits?: OnLogits): Promise<void> {
+    await this.common.onLogitsPanel?.(at, state);
+    await onLogits?.(at, state);
+  }
+
+  loss(onLogits?: OnLogits): Promise<number[]> {
+    return this.lossSweep.losses(this.batches, this.common.labels, (at, batch) => this.showLogits(at, batch, onLogits));
   }
 
   /** From the logits to d loss / d (input of the final norm), in each batch's gradient buffer. */
@@ -160,8 +203,8 @@ export class DecoderRun extends BufferScope {
   /** Appends each sequence's current hidden states to its list. */
   async readHidden(into: Float32Array[][]): Promise<void> {
     const C = this.config.hidden;
-    for (const { batch, x } of this.batches) {
-      const all = await this.gpu.readFloats(x, batch.rows * C);
+    for (const { batch, x, waiting } of this.batches) {
+      const all = waiting ?? (await this.gpu.readFloats(x, batch.rows * C));
       batch.sequences.forEach((_, s) => into[batch.firstSequence + s]!.push(all.slice(batch.starts[s]! * C, batch.starts[s + 1]! * C)));
     }
   }

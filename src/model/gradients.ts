@@ -7,6 +7,8 @@ import type { Weight } from "../gpu/weight";
  */
 export interface GradientBatch {
   sequences: number;
+  /** Place of the batch's first sequence in the list that was given. */
+  firstSequence: number;
   rows: number;
   /** u32 [sequences + 1] on the GPU. */
   starts: GPUBuffer;

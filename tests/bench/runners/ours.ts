@@ -67,7 +67,7 @@ function prepareBlock(gpu: Gpu, rows: number, inputs: Inputs, parameters: BlockI
   const startsCpu = Uint32Array.from([0, rows]);
   const starts = keep(startsCpu);
   const context: BlockContext = { gpu, config, cosine: keep(cos), sine: keep(sin), pace: new Pace(gpu) };
-  const batch: BlockBatch = { rows, longest: rows, spans: keep(Uint32Array.from({ length: 2 * rows }, (_, i) => (i % 2) * rows)), gradient: { sequences: 1, rows, starts, startsCpu, first: true, last: true } };
+  const batch: BlockBatch = { rows, longest: rows, spans: keep(Uint32Array.from({ length: 2 * rows }, (_, i) => (i % 2) * rows)), gradient: { sequences: 1, firstSequence: 0, rows, starts, startsCpu, first: true, last: true } };
   const [x, dy, gradient] = [keep(inputs.x), keep(inputs.dy), keep(inputs.dy)];
   const shared = { starts, sequences: 1, accumulate: false, square: false };
   const visitor: GradientVisitor = {

@@ -143,17 +143,44 @@ test("a pass gives back its buffers, is repeatable to the bit, and stops when ca
   expect(gpu.allocatedBytes).toBe(allocated);
 });
 
-test("activations of the linear layers are shown in the forward pass", async () => {
+test("a forward walk without a loss shows inputs and outputs of all modules, and computes the head for nobody", async () => {
   const gpu = await testGpu();
   const { checkpoint, config } = await randomModel(TINY.qwen3);
-  const names: string[] = [];
-  await createDecoder(gpu, checkpoint, config).forward([[1, 2, 3]], {
-    onLinearInput: async (name, x, K, batch) => {
-      names.push(name);
-      expect((await gpu.readFloats(x, batch.rows * K)).every(Number.isFinite)).toBe(true);
+  const inputs: string[] = [];
+  const outputs: string[] = [];
+  const unread = { ...checkpoint, read: async (name: string, offset: number, length: number, into?: Uint8Array) => (name === "lm_head.weight" ? Promise.reject(new Error("the head was read")) : checkpoint.read(name, offset, length, into)) };
+  const before = gpu.liveBytes;
+  const { losses } = await createDecoder(gpu, unread, config).forward([[1, 2, 3]], {
+    loss: false,
+    visitor: {
+      input: async ({ names, x, K, rowsPerToken }, batch) => {
+        inputs.push(names.join(" "));
+        expect((await gpu.readFloats(x, batch.rows * rowsPerToken * K)).every(Number.isFinite)).toBe(true);
+      },
+      output: async ({ name, y, N }, batch) => {
+        outputs.push(name);
+        expect((await gpu.readFloats(y, batch.rows * N)).every(Number.isFinite)).toBe(true);
+      },
     },
   });
-  expect(names).toEqual([0, 1].flatMap((l) => ["self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down"].map((r) => `model.layers.${l}.${r}_proj.weight`)));
+  expect(losses).toEqual([]);
+  expect(gpu.liveBytes).toBe(before);
+  const full = (l: number, name: string): string => `model.layers.${l}.${name}.weight`;
+  const [qkv, gateUp] = [["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], ["mlp.gate_proj", "mlp.up_proj"]];
+  const modules = [["input_layernorm"], qkv, ["self_attn.q_norm"], ["self_attn.k_norm"], ["self_attn.o_proj"], ["post_attention_layernorm"], gateUp, ["mlp.down_proj"]];
+  expect(inputs).toEqual([...[0, 1].flatMap((l) => modules.map((names) => names!.map((name) => full(l, name)).join(" "))), "model.norm.weight", "lm_head.weight"]);
+  expect(outputs).toEqual(["model.embed_tokens.weight", ...[0, 1].flatMap((l) => [...qkv!, "self_attn.o_proj", ...gateUp!, "mlp.down_proj"].map((name) => full(l, name))), "model.norm.weight"]);
+});
+
+test("hidden states that wait on the host change nothing, and logits can be had without a loss", async () => {
+  const gpu = await testGpu();
+  const { checkpoint, config } = await randomModel(TINY.llamaOdd);
+  const sequences = randomTokens(2, config.vocab, [6, 5, 4]);
+  const [here, waiting] = await Promise.all(
+    [false, true].map((inputsOnHost) => createDecoder(gpu, checkpoint, config, { inputsOnHost, maxRows: 9 }).forward(sequences, { loss: false, keepHidden: true, logitsOf: (_, position) => position === 1 })),
+  );
+  expect(waiting).toEqual(here);
+  expect(here!.logits.length).toBe(3);
 });
 
 test("a tensor whose shape is not that of config.json is named", async () => {
