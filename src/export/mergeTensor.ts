@@ -134,7 +134,8 @@ export async function sliceBytes(
 
 /**
  * The merged bytes of a tensor, slice by slice, in order. Sources that read ahead read the next slices meanwhile. With `gpu`
- * undefined the CPU computes; both give the same bytes on a software adapter, and on hardware up to the last bit of f32.
+ * undefined the CPU computes; both give the same bytes on a software adapter, and on hardware up to the last bit of f32. `from` is the
+ * first element, at which a slice begins.
  */
 export async function* mergeTensor(
   gpu: Gpu | undefined,
@@ -143,6 +144,7 @@ export async function* mergeTensor(
   work: TensorWork,
   signal?: AbortSignal,
   sliceElements = MERGE_SLICE,
+  from = 0,
 ): AsyncGenerator<{ start: number; elements: number; bytes: Uint8Array }> {
   const dtype = tensor.dtype as FloatDtype;
   const width = bytesPerElement(dtype);
@@ -150,7 +152,7 @@ export async function* mergeTensor(
   const step = sliceOf(tensor, sliceElements, work.makers?.some(needsRows) ?? false);
   const scratch = Scratch.take();
   try {
-    for (let start = 0; start < tensor.elements; start += step) {
+    for (let start = from; start < tensor.elements; start += step) {
       throwIfCancelled(signal);
       const elements = Math.min(step, tensor.elements - start);
       const { slice, done } = await leaseSlice(sources, tensor, work, start, elements, scratch);
