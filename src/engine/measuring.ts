@@ -14,6 +14,7 @@ import { passStretches } from "./estimate";
 import type { Device } from "./device";
 import { canGoOn } from "./exporting";
 import { gpuPassOf } from "./gpuPasses";
+import { guardedContext } from "./finite";
 import { fisherWriter, type RandomFile } from "./fisherFile";
 import type { KernelChoice, KernelChoices } from "./kernelChoice";
 import { withLessMemory } from "./lessMemory";
@@ -99,7 +100,7 @@ export async function measurePass(host: PassHost, context: RecipeContext, { key,
   };
 
   /** A pass of its own has no steps to go on from, and pins nothing. */
-  const runOther = async (gpu: Gpu, run: PassRun): Promise<Awaited<ReturnType<typeof runFisherPass>>> => ({ ...(await other!.run(gpu, measured, run)), pinnedBlocks: 0 });
+  const runOther = async (gpu: Gpu, run: PassRun): Promise<Awaited<ReturnType<typeof runFisherPass>>> => ({ ...(await other!.run(gpu, guardedContext(measured, signal), run)), pinnedBlocks: 0 });
 
   /** One try with one plan. */
   const walk = async (gpu: Gpu | undefined, losses: number, plan: Plan, kernels: KernelChoice | undefined, shortages: readonly string[]): Promise<MeasureReport> => {
@@ -120,7 +121,7 @@ export async function measurePass(host: PassHost, context: RecipeContext, { key,
       try {
         const nothing = { losses: [], pinnedBlocks: 0, tokens: 0, warnings: [] as string[] };
         if (gpu) gpu.peakBytes = gpu.allocatedBytes;
-        const { losses: loss, pinnedBlocks, tokens, warnings } = gpu ? await resources.onGpu(gpu, clock, () => (other ? runOther(gpu, run) : runFisherPass(gpu, reading!.context, run))) : (await runChangePass(measured, run), nothing);
+        const { losses: loss, pinnedBlocks, tokens, warnings } = gpu ? await resources.onGpu(gpu, clock, () => (other ? runOther(gpu, run) : runFisherPass(gpu, guardedContext(reading!.context, signal), run))) : (await runChangePass(guardedContext(measured, signal), run), nothing);
         if (memory.panelBytes < MAX_BINDING_BYTES) warnings.push(...notes);
         if (losses > 0) warnings.push(`The GPU went away ${losses === 1 ? "once" : `${losses} times`} during this pass, which then went on where it was, with less work at a time.`);
         if (journal.full) warnings.push("There was no room to write down how far the pass had come, so it could not have been continued.");
