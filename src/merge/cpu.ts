@@ -2,6 +2,8 @@ import type { FloatDtype } from "../core/tensors";
 import { fromFloat32, toFloat32 } from "../formats/dtypes";
 import { maskBit } from "./trim";
 import { elementwise } from "./elementwise";
+import { project } from "./project";
+import { weightedMean } from "./weighted";
 import { checkSlice, floorOf, NEAR, sliceMask, zeroIsPositive, type Mask, type OpSlice, type StoredBytes, type TensorOp, type TiesOp } from "./ops";
 
 const f = Math.fround;
@@ -14,13 +16,14 @@ export function applyOpCpu(op: TensorOp, slice: OpSlice, outDtype: FloatDtype): 
   checkSlice(op, slice);
   if (op.kind === "copy") return convert(op.source === undefined ? slice.base! : slice.experts[op.source]!, outDtype);
   if (op.kind === "combine") return fromFloat32(combine(op, slice), outDtype);
+  if (op.kind === "weighted") return fromFloat32(weightedMean(op, slice), outDtype);
   const scale = f(op.kind === "add" || op.kind === "ties" ? (op.scale ?? 1) : 1);
   const base = slice.base!;
   const theta0 = toFloat32(base.bytes, base.dtype);
   if (op.kind === "add" && op.coefficients.length === 1) return addOne(theta0, slice, f(op.coefficients[0]!), sliceMask(op.masks?.[0], slice), scale, outDtype);
   if (op.kind === "rows" && !op.change) return fromFloat32(elementwise(op, theta0, slice), outDtype);
   if (op.kind === "nearswap") return nearswap(op.t, theta0, slice, outDtype);
-  const change = op.kind === "add" ? addMany(op, theta0, slice) : op.kind === "ties" ? ties(op, theta0, slice) : elementwise(op, theta0, slice);
+  const change = op.kind === "add" ? addMany(op, theta0, slice) : op.kind === "ties" ? ties(op, theta0, slice) : op.kind === "project" ? project(op, theta0, slice) : elementwise(op, theta0, slice);
   const out = new Float32Array(theta0.length);
   for (let i = 0; i < out.length; i++) out[i] = f(f(theta0[i]! + change[i]!) * scale);
   return store(out, base, outDtype, scale, change);

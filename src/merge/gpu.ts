@@ -9,11 +9,15 @@ import { nearswap } from "../kernels/merge/nearswap";
 import { ram, touch } from "../kernels/merge/ram";
 import { rows } from "../kernels/merge/rows";
 import { ties, TIES_EXPERTS } from "../kernels/merge/ties";
+import { weighted, weightedMean } from "../kernels/merge/weighted";
 import { maskWords } from "../kernels/stats/trim";
 import { convert } from "./cpu";
-import { checkSlice, floorOf, NEAR, sliceMask, TOUCHED, zeroIsPositive, type Mask, type OpSlice, type RowsOp, type StoredBytes, type TensorOp, type TiesOp } from "./ops";
+import { partOf } from "./weighted";
+import { encodeProject } from "./projectGpu";
+import { checkSlice, floorOf, NEAR, sliceMask, TOUCHED, zeroIsPositive, type Mask, type OpSlice, type RowsOp, type StoredBytes, type TensorOp, type TiesOp, type WeightedOp } from "./ops";
 
-interface OnGpu {
+/** Stored values of a slice in a buffer. */
+export interface OnGpu {
   buffer: GPUBuffer;
   dtype: FloatDtype;
 }
@@ -32,12 +36,17 @@ export async function applyOpGpu(gpu: Gpu, op: TensorOp, slice: OpSlice, outDtyp
   const hold = (buffer: GPUBuffer) => (held.push(buffer), buffer);
   const out = hold(gpu.alloc(4 * n, "merged"));
   try {
+    if (op.kind === "weighted") {
+      encodeWeighted(gpu, op, slice, hold, out, outDtype);
+      return await gpu.read(out, n * bytesPerElement(outDtype));
+    }
     const base = slice.base && !(op.kind === "combine" && op.baseCoefficient === 0) ? upload(gpu, slice.base, hold) : undefined;
     if (op.kind === "add" && op.coefficients.length === 1) encodeAddOne(gpu, op, slice, base!, out, outDtype);
     else if (op.kind === "ties" && op.weights.length <= TIES_EXPERTS && op.weights.length > 0) encodeFewTies(gpu, op, slice, base!, hold, out, outDtype);
     else if (op.kind === "ties") encodeTies(gpu, op, slice, base!, hold, out, outDtype);
     else if (op.kind === "rows") encodeRows(gpu, op, slice, base!, hold, out, outDtype);
     else if (op.kind === "nearswap") encodeNearswap(gpu, op.t, slice, base!, out, outDtype);
+    else if (op.kind === "project") encodeProject(gpu, op, slice, base!, hold, out, outDtype);
     else if (op.kind === "ram") encodeRam(gpu, op.lambdas, slice, base!, hold, out, outDtype);
     else encodeSum(gpu, op, slice, base, hold, out, outDtype);
     return await gpu.read(out, n * bytesPerElement(outDtype));
@@ -199,4 +208,18 @@ function encodeRam(gpu: Gpu, lambdas: readonly number[], slice: OpSlice, base: O
     ),
   );
   gpu.run(ram, { base: base.buffer, sum, alone, count, out }, { n, scale: 1, zero: 0 }, { BASE_DTYPE: WEIGHT_DTYPE[base.dtype], OUT_DTYPE: WEIGHT_DTYPE[outDtype] });
+}
+
+function encodeWeighted(gpu: Gpu, op: WeightedOp, slice: OpSlice, hold: (b: GPUBuffer) => GPUBuffer, out: GPUBuffer, outDtype: FloatDtype): void {
+  const n = slice.elements;
+  const [sum, weight, low, high, plain] = ["sum", "weights", "lowest", "highest", "plain mean"].map((label) => hold(gpu.alloc(4 * n, label))) as [GPUBuffer, GPUBuffer, GPUBuffer, GPUBuffer, GPUBuffer];
+  const state = { sum, weight, low, high, plain };
+  op.parts.forEach(({ source, coefficient, least, share }, k) =>
+    withExpert(gpu, partOf(slice, source), undefined, (model) => {
+      const fisher = gpu.upload(slice.fishers![k]!.bytes, "Fisher");
+      gpu.run(weighted, { base: model.buffer, fisher, ...state }, { n, c: coefficient, least, share, zero: 0 }, { BASE_DTYPE: WEIGHT_DTYPE[model.dtype], FIRST: k === 0 ? 1 : 0 });
+      gpu.release(fisher);
+    }),
+  );
+  gpu.run(weightedMean, { base: sum, ...state, out }, { n, scale: 1, zero: 0 }, { OUT_DTYPE: WEIGHT_DTYPE[outDtype] });
 }

@@ -16,6 +16,7 @@ export type Mask = Uint32Array | undefined;
  *   rows     combine or add with coefficients of their own for every row, or every column
  *   nearswap theta0 + min(1, t / max(|d|, 1e-6)) d, d = theta - theta0: the other model where it is near, a step t towards it elsewhere
  *   ram      d_k counts where |d_k| > 1e-5: theta0 + lambda_k d_k where one model counts, theta0 + their mean where several do
+ *   weighted the mean of models with a weight for every entry, c_k max(F_k, least_k); sum share_k theta_k where all weights are 0
  */
 export type TensorOp =
   | { kind: "copy"; source?: number }
@@ -24,7 +25,14 @@ export type TensorOp =
   | TiesOp
   | RowsOp
   | { kind: "nearswap"; t: number }
-  | { kind: "ram"; lambdas: number[] };
+  | { kind: "ram"; lambdas: number[] }
+  | WeightedOp;
+
+/** Models of a mean in their order: the base, or fine-tuned model `source`. No weight may be negative. */
+export interface WeightedOp {
+  kind: "weighted";
+  parts: { source?: number; coefficient: number; least: number; share: number }[];
+}
 
 /** Coefficients by row or column of the whole tensor; `change` says what they multiply: changes added to the base, or values. */
 export interface RowsOp {
@@ -35,6 +43,14 @@ export interface RowsOp {
   /** Of the base; not used where `change` is true. */
   base: Float32Array;
   coefficients: Float32Array[];
+}
+
+/** Slices are whole rows of `cols` entries. */
+export interface ProjectOp {
+  kind: "project";
+  cols: number;
+  /** A_k, row-major [cols, cols], one for each fine-tuned model; empty where only the kind of the operation is asked for. */
+  matrices: Float32Array[];
 }
 
 export interface TiesOp {
@@ -65,6 +81,8 @@ export interface StoredBytes {
 export interface OpSlice {
   base?: StoredBytes;
   experts: StoredBytes[];
+  /** F of each part of a weighted mean, as F32. */
+  fishers?: StoredBytes[];
   /** First element; a multiple of 64, so that masks are cut at words and stored values at words. */
   start: number;
   elements: number;
@@ -94,17 +112,25 @@ function expertsOf(op: Exclude<TensorOp, { kind: "copy" }>): number {
       return 1;
     case "ram":
       return op.lambdas.length;
+    case "weighted":
+      return Math.max(0, ...op.parts.map((p) => (p.source ?? -1) + 1));
     case "ties":
       return op.weights.length;
+    case "project":
+      return op.matrices.length;
     default:
       return op.coefficients.length;
   }
 }
 
+/** Whether a slice has to hold whole rows. */
+export const takesWholeRows = (op: TensorOp): boolean => op.kind === "project";
+
 /** Which stored values an operation reads. */
 export function readsOf(op: TensorOp, experts: number): { base: boolean; experts: boolean[] } {
   const all = Array.from({ length: experts }, () => true);
   if (op.kind === "copy") return { base: op.source === undefined, experts: all.map((_, i) => i === op.source) };
+  if (op.kind === "weighted") return { base: op.parts.some((p) => p.source === undefined), experts: all.map((_, i) => op.parts.some((p) => p.source === i)) };
   return { base: op.kind !== "combine" || op.baseCoefficient !== 0, experts: all.map((_, i) => i < expertsOf(op)) };
 }
 
@@ -114,6 +140,7 @@ export function checkSlice(op: TensorOp, slice: OpSlice): void {
     throw new StudioError("internal", `Merging a slice: ${what}. This is a fault of the planner, not of the models.`);
   };
   if (slice.start % SLICE_ALIGN !== 0) fail(`it starts at element ${slice.start}, expected a multiple of ${SLICE_ALIGN}`);
+  if (op.kind === "project" && (slice.start % op.cols !== 0 || slice.elements % op.cols !== 0)) fail(`it is elements ${slice.start} to ${slice.start + slice.elements}, expected whole rows of ${op.cols}`);
   const reads = readsOf(op, slice.experts.length);
   const needed = op.kind !== "copy" ? expertsOf(op) : op.source === undefined ? 0 : op.source + 1;
   if (slice.experts.length < needed) fail(`${slice.experts.length} fine-tuned models were given, ${needed} expected`);
@@ -123,4 +150,5 @@ export function checkSlice(op: TensorOp, slice: OpSlice): void {
   };
   if (reads.base) check(slice.base, "the base");
   reads.experts.forEach((read, i) => read && check(slice.experts[i], `fine-tuned model ${i + 1}`));
+  if (op.kind === "weighted") op.parts.forEach((_, i) => check(slice.fishers?.[i], `the Fisher of model ${i + 1}`));
 }

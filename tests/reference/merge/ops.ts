@@ -32,5 +32,15 @@ export function mergeOne(op: TensorOp, base: number, x: readonly number[], keep:
       if (touching.length < 2) return base + touching.reduce((sum, t) => sum + t.lambda * t.d, 0);
       return base + touching.reduce((sum, t) => sum + t.d, 0) / touching.length;
     }
+    case "weighted":
+      throw new Error("weightedOne takes the Fisher too");
   }
+}
+
+/** One entry of a mean with a Fisher weight for each model, in float64, written from METHODS 10. */
+export function weightedOne(op: Extract<TensorOp, { kind: "weighted" }>, values: readonly number[], fishers: readonly number[]): number {
+  const weights = op.parts.map(({ coefficient, least }, k) => coefficient * Math.max(fishers[k]!, least));
+  const total = weights.reduce((a, b) => a + b, 0);
+  const shares = total > 0 ? weights.map((w) => w / total) : op.parts.map((p) => p.share);
+  return shares.reduce((sum, share, k) => sum + share * values[k]!, 0);
 }
