@@ -16,6 +16,7 @@ export type Mask = Uint32Array | undefined;
  *   rows     combine or add with coefficients of their own for every row, or every column
  *   nearswap theta0 + min(1, t / max(|d|, 1e-6)) d, d = theta - theta0: the other model where it is near, a step t towards it elsewhere
  *   ram      d_k counts where |d_k| > 1e-5: theta0 + lambda_k d_k where one model counts, theta0 + their mean where several do
+ *   project  row by row theta0 + sum_k A_k (theta_k - theta0), A_k [cols, cols]: every entry takes from the whole row of the changes
  *   weighted the mean of models with a weight for every entry, c_k max(F_k, least_k); sum share_k theta_k where all weights are 0
  */
 export type TensorOp =
@@ -26,6 +27,7 @@ export type TensorOp =
   | RowsOp
   | { kind: "nearswap"; t: number }
   | { kind: "ram"; lambdas: number[] }
+  | ProjectOp
   | WeightedOp;
 
 /** Models of a mean in their order: the base, or fine-tuned model `source`. No weight may be negative. */

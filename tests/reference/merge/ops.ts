@@ -34,6 +34,8 @@ export function mergeOne(op: TensorOp, base: number, x: readonly number[], keep:
     }
     case "weighted":
       throw new Error("weightedOne takes the Fisher too");
+    case "project":
+      throw new Error("a projection takes whole rows");
   }
 }
 
