@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { StudioError } from "../../../src/core/errors";
 import type { Recipe } from "../../../src/core/recipe";
-import { compactRecipe, parseRecipe, recipeHash, serialiseRecipe, suggest } from "../../../src/export/recipeFile";
+import { suggest } from "../../../src/core/suggest";
+import { compactRecipe, parseRecipe, recipeHash, serialiseRecipe } from "../../../src/export/recipeFile";
 import { tinyRecipe } from "../../support/recipes";
 
 const recipe = tinyRecipe();
