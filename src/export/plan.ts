@@ -1,5 +1,6 @@
 import { StudioError } from "../core/errors";
 import type { Recipe } from "../core/recipe";
+import { idlePatterns, isChosen } from "../core/tensorChoice";
 import { isFloatDtype, type Checkpoint, type TensorInfo } from "../core/tensors";
 import { tensorBytes, writeSafetensorsHeader } from "../formats/safetensors";
 import { outputTensors, type OutputTensor } from "../model/pairing";
@@ -25,6 +26,8 @@ export interface OutputPlan {
   /** Tensor bytes without headers: `total_size` of the index. */
   tensorBytes: number;
   parameters: number;
+  /** Tensors that the recipe's patterns leave to the base. */
+  leftOut: string[];
   /** Whether the result's head is its embedding: `tie_word_embeddings` of its config.json. */
   tied: boolean;
 }
@@ -57,13 +60,14 @@ function fillShards(tensors: OutputTensor[], cap: number): OutputTensor[][] {
 /**
  * Every byte of the result's layout, fixed before anything is computed: tensors, dtypes, shards, headers and offsets.
  * `output.dtype` changes float tensors only; a copied one is converted too, so that the model has one dtype.
- * Throws "bad-recipe" when maxShardBytes is below 1 MiB, or the base has no tensor.
+ * Throws "bad-recipe" when maxShardBytes is below 1 MiB, the base has no tensor, or a pattern of the recipe fits none.
  * Source: Hugging Face sharded checkpoints, model-00001-of-0000N.safetensors, as split by huggingface_hub.
  */
 export function planOutput(base: Checkpoint, tuned: readonly Checkpoint[], recipe: Recipe): OutputPlan {
   const cap = recipe.output.maxShardBytes;
   if (!(cap >= MIN_SHARD_BYTES)) throw new StudioError("bad-recipe", `Planning the output: output.maxShardBytes is ${cap}, expected at least 1,048,576 (1 MiB).`, { title: "Shards too small", where: "output.maxShardBytes", path: "output.maxShardBytes" });
-  const { tensors: kept, tied } = outputTensors(base, tuned, recipe.reconciliation);
+  const { tensors: paired, tied } = outputTensors(base, tuned, recipe.reconciliation);
+  const { tensors: kept, leftOut } = choose(base, paired, recipe.tensors);
   const wanted = recipe.output.dtype;
   const tensors = kept.map((t) => (wanted !== "base" && isFloatDtype(t.dtype) && !isBuffer(t.name) ? { ...t, dtype: wanted } : t));
   if (tensors.length === 0) throw new StudioError("bad-recipe", `Planning the output: the base "${base.name}" has no tensors.`, { title: "Nothing to write", where: base.name });
@@ -84,10 +88,28 @@ export function planOutput(base: Checkpoint, tuned: readonly Checkpoint[], recip
   });
   const total = tensors.reduce((sum, t) => sum + tensorBytes(t), 0);
   return {
-    tensors, shards, tied,
+    tensors, shards, tied, leftOut,
     index: shards.length > 1 ? { path: "model.safetensors.index.json", text: indexText(shards, total) } : undefined,
     tensorBytes: total,
     parameters: tensors.reduce((sum, t) => sum + (isBuffer(t.name) ? 0 : t.elements), 0),
+  };
+}
+
+/** What the recipe's patterns leave out becomes a copy of the base's tensor, whatever else was to be done with it. */
+function choose(base: Checkpoint, tensors: OutputTensor[], choice: Recipe["tensors"]): { tensors: OutputTensor[]; leftOut: string[] } {
+  if (!choice) return { tensors, leftOut: [] };
+  const names = tensors.map((t) => t.name);
+  const idle = idlePatterns(choice, names)[0];
+  if (idle)
+    throw new StudioError("bad-recipe", `Choosing tensors: the pattern "${idle.pattern}" of tensors.${idle.key} fits none of the ${names.length} tensors, such as "${names[Math.min(1, names.length - 1)]}". A pattern is a whole name, in which * stands for any text: "${idle.pattern.includes("*") ? "*mlp*" : `*${idle.pattern}*`}".`, { title: "A pattern that fits nothing", where: `tensors.${idle.key}`, path: `tensors.${idle.key}`, found: idle.pattern, expected: "a pattern that fits at least one tensor" });
+  const leftOut = new Set(names.filter((name) => !isChosen(choice, name)));
+  return {
+    leftOut: [...leftOut],
+    tensors: tensors.map((tensor): OutputTensor => {
+      const own = base.tensors.get(tensor.baseName);
+      if (!leftOut.has(tensor.name) || !own) return tensor;
+      return { ...tensor, dtype: own.dtype, shape: own.shape, elements: own.elements, action: "copy", from: "base", reason: "left to the base by the recipe" };
+    }),
   };
 }
 
