@@ -40,6 +40,13 @@ export async function licenceOf(checkpoint: Checkpoint): Promise<string | undefi
 /** The part of config.json that describes the language model; models that also see or hear nest it. */
 const textConfig = (config: RawConfig): RawConfig => (typeof config.text_config === "object" && config.text_config !== null && config.num_hidden_layers === undefined ? (config.text_config as RawConfig) : config);
 
+/** Number of layers: what config.json says, else what the tensors' names count to. */
+export function layerCount({ config }: Pick<Checkpoint, "config">, layers: readonly (number | undefined)[]): number {
+  const stated = textConfig(config).num_hidden_layers;
+  if (typeof stated === "number" && Number.isInteger(stated) && stated > 0) return stated;
+  return layers.reduce<number>((most, layer) => Math.max(most, (layer ?? 0) + 1), 1);
+}
+
 /** Weights, counted once: no buffers, and no stored head that tying makes the loader ignore. */
 export function countParameters(model: Pick<Checkpoint, "config" | "tensors">): number {
   const tied = isTied(model);

@@ -1,6 +1,6 @@
 import type { Params } from "../core/params";
 import type { Recipe } from "../core/recipe";
-import { modelWeights, type MergeMethod } from "../merge/methods";
+import { settingsOf, type MergeMethod, type Settings, type TensorSettings } from "../merge/methods";
 import { alphasOf, meansOf, type Alphas } from "./shapeAlphas";
 import { calibrate, type Calibration } from "./shapeCalibration";
 import { shapeSentence } from "./shapeSentence";
@@ -14,14 +14,18 @@ export const MAX_ADAPTIVE_ALPHA = 1 / (1 + Math.exp(-1));
  * `stats` holds one entry per output tensor; what is unknown stays undefined here too. `params` are resolved.
  * The TensorRow's alpha is the coefficient that the merge applies. Throws "bad-recipe" for weights that the method cannot use.
  */
-export function computeShape(recipe: Pick<Recipe, "models">, params: Params, method: MergeMethod, stats: readonly TensorStats[], info: ShapeInfo): Shape {
-  const weights = modelWeights(recipe);
-  const fixed = method.coefficients?.(params, weights);
-  const warnings = [...(info.warnings ?? []), ...(method.advise?.(params, weights) ?? [])];
+export function computeShape(recipe: Pick<Recipe, "models" | "vary">, params: Params, method: MergeMethod, stats: readonly TensorStats[], info: ShapeInfo): Shape {
+  const settings = info.settings ?? settingsOf(method, recipe, params, Math.max(1, ...stats.map((t) => (t.layer ?? 0) + 1)));
+  const told = distinct(settings, stats);
+  const warnings = [...(info.warnings ?? []), ...told.flatMap((t) => method.advise?.(t.params, t.weights) ?? [])];
   const calibration: Calibration = { byTensor: new Map(), tested: 0, moved: 0 };
   const experts = recipe.models.map((model, k): ExpertShape => {
     const alphas = method.needs.fisher ? alphasOf(stats, k, params) : undefined;
-    const applied = (tensor: TensorStats): number | undefined => (alphas ? appliedAlpha(alphas, tensor, params) : fixed ? fixed[k] : tensor.study && method.tensorShares?.(params, weights, tensor.study)[k]);
+    const applied = (tensor: TensorStats): number | undefined => {
+      const { params: own, weights } = settings.at(tensor);
+      if (alphas) return appliedAlpha(alphas, tensor, own);
+      return method.coefficients ? method.coefficients(own, weights)[k] : tensor.study && method.tensorShares?.(own, weights, tensor.study)[k];
+    };
     // With several models the norm of the result has cross terms that no pass has measured.
     if (alphas && recipe.models.length === 1) Object.assign(calibration, calibrate(stats, applied, params));
     if (alphas) warnings.push(...alphaWarnings(alphas, recipe.models.length > 1 ? model.name : undefined, params));
@@ -29,9 +33,9 @@ export function computeShape(recipe: Pick<Recipe, "models">, params: Params, met
     const rows = stats.map((tensor) => tensorRow(tensor, k, applied(tensor), calibration));
     return {
       name: model.name,
-      layers: layerRows(stats, k, params, alphas, applied),
+      layers: layerRows(stats, k, params, alphas, applied, settings.varied),
       tensors: rows,
-      outsideAlpha: alphas ? scaled(alphas.outside, params) : fixed?.[k],
+      outsideAlpha: settings.varied ? common(stats.filter((t) => t.layer === undefined).map(applied)) : alphas ? scaled(alphas.outside, params) : method.coefficients?.(params, settings.at({ name: "", layer: undefined }).weights)[k],
       reachable: alphas && params.theta === "adaptive" ? [0.5, MAX_ADAPTIVE_ALPHA] : undefined,
       theta: alphas?.map?.theta,
       median: alphas?.map && !Number.isNaN(alphas.map.median) ? alphas.map.median : undefined,
@@ -39,13 +43,27 @@ export function computeShape(recipe: Pick<Recipe, "models">, params: Params, met
   });
   return {
     experts,
-    sentence: shapeSentence(method, experts, weights.length),
+    sentence: shapeSentence(method, experts, recipe.models.length),
     calibration: { mode: typeof params.calib === "string" && recipe.models.length === 1 ? params.calib : "off", tested: calibration.tested, moved: calibration.moved },
     complete: info.complete,
     needsPass: info.needsPass,
     warnings: [...new Set(warnings)],
   };
 }
+
+/** What tensors are told, each once; what all are told where nothing was read yet. */
+function distinct(settings: Settings, stats: readonly TensorStats[]): TensorSettings[] {
+  if (!settings.varied) return [settings.at({ name: "", layer: undefined })];
+  const seen = new Map<string, TensorSettings>();
+  for (const tensor of stats) {
+    const told = settings.at(tensor);
+    seen.set(JSON.stringify([told.params, told.weights]), told);
+  }
+  return [...seen.values()];
+}
+
+/** The number that all have, undefined where they differ or there is none. */
+const common = (numbers: readonly (number | undefined)[]): number | undefined => (numbers.every((n) => n === numbers[0]) ? numbers[0] : undefined);
 
 const scaled = (alpha: number | undefined, params: Params): number | undefined => (alpha === undefined ? undefined : alpha * (params.scale as number));
 
@@ -76,15 +94,16 @@ function tensorRow(tensor: TensorStats, k: number, alpha: number | undefined, ca
 
 const ratio = (part: number | undefined, whole: number | undefined): number | undefined => (part === undefined || whole === undefined || whole === 0 ? undefined : part / whole);
 
-function layerRows(stats: readonly TensorStats[], k: number, params: Params, alphas: Alphas | undefined, applied: (tensor: TensorStats) => number | undefined): LayerRow[] {
+function layerRows(stats: readonly TensorStats[], k: number, params: Params, alphas: Alphas | undefined, applied: (tensor: TensorStats) => number | undefined, varied: boolean): LayerRow[] {
   const numbers = [...new Set(stats.flatMap((t) => (t.layer === undefined ? [] : [t.layer])))].sort((a, b) => a - b);
   return numbers.map((layer) => {
     const inLayer = stats.filter((t) => t.layer === layer);
     const row = alphas?.layers.find((l) => l.layer === layer);
     const matrices = inLayer.filter((t) => t.inBlock2d);
     const means = row?.means ?? meansOf(matrices.length > 0 ? matrices : inLayer, k, "elements");
-    const alpha = alphas ? scaled(row?.alpha, params) : meanShare(matrices.length > 0 ? matrices : inLayer, applied);
     const gates = inLayer.filter((t) => t.isGate && t.inBlock2d);
+    const ungated = matrices.filter((t) => !gates.includes(t));
+    const alpha = !alphas ? meanShare(matrices.length > 0 ? matrices : inLayer, applied) : varied && ungated.length > 0 ? meanShare(ungated, applied) : scaled(row?.alpha, params);
     const gateAlpha = gates.length === 0 ? undefined : applied(gates[0]!);
     const trimmed = inLayer.filter((t) => t.experts[k]?.kept !== undefined);
     const total = (value: (t: TensorStats) => number | undefined) => trimmed.reduce<number | undefined>((sum, t) => (sum === undefined || value(t) === undefined ? undefined : sum + value(t)!), 0);

@@ -1,5 +1,5 @@
 import type { ExpertStats, TensorStats as PassStats } from "../fisher/types";
-import type { TensorFacts } from "../merge/methods";
+import type { Settings, TensorFacts } from "../merge/methods";
 
 /** A tensor of the output, in file order, with what the pass has found of it so far; all but what it is may be unknown. */
 export type TensorStats = Omit<PassStats, "shape" | "experts"> & TensorFacts & { experts: Partial<ExpertStats>[] };
@@ -11,4 +11,6 @@ export interface ShapeInfo {
   complete: boolean;
   needsPass: boolean;
   warnings?: readonly string[];
+  /** Parameters and weights by tensor; from the recipe and the layers of the tensors when absent. */
+  settings?: Settings;
 }

@@ -6,10 +6,10 @@ import type { PassOutput } from "../fisher/measure";
 import type { Change } from "../fisher/trimTensor";
 import type { TensorStats } from "../fisher/types";
 import { magnitudes } from "../kernels/stats/maskMaker";
-import { cutOf, cutWithoutRank, keepRule, rankOf, RankSelect, type Cut } from "../kernels/stats/trim";
+import { cutOf, cutWithoutRank, keepRule, rankOf, RankSelect, type Cut, type KeepRule } from "../kernels/stats/trim";
 import { studyTensor } from "../merge/studyTensor";
 import type { RecipeContext } from "./context";
-import { studyOf } from "./operation";
+import { isTrimmed, studyOf, trimPlanOf } from "./operation";
 import type { PassRun } from "./passes";
 
 /** RankSelect sees every key twice. */
@@ -20,14 +20,13 @@ const COUNTING_WALKS = 2;
  * Everything on the CPU, a slice at a time; masks are made again while merging. With a journal it goes on after the last finished tensor.
  */
 export async function runChangePass(context: RecipeContext, run: PassRun): Promise<void> {
-  const { method, params, base, experts, outputs, parameters } = context;
+  const { base, experts, outputs } = context;
   const { signal, meter } = run;
   const journal = run.journal?.stage(0);
   const changeOf = (output: PassOutput, k: number): Change => {
     const cols = output.shape.length >= 2 ? output.elements / output.shape[0]! : output.elements;
     return { base: { source: base, name: output.baseName }, tuned: { source: experts[k]!, name: output.tunedNames[k]! }, rows: cols > 0 ? output.elements / cols : 0, cols, sliceElements: run.memory?.sliceElements };
   };
-  const planOf = (output: PassOutput) => method.trimPlan(params, { ...output.role, name: output.name, elements: output.elements }, parameters);
   let state: PassState = journal?.state ?? { walk: 0, done: 0, taken: experts.map(() => 0) };
   const save = async (next: PassState, stats: TensorStats[] = []): Promise<void> => {
     state = next;
@@ -35,8 +34,12 @@ export async function runChangePass(context: RecipeContext, run: PassRun): Promi
   };
   for (const stats of journal?.stats ?? []) run.onTensor(stats);
 
-  const modelWide = outputs.filter((o) => planOf(o)?.scope === "model");
-  const first = modelWide[0] && planOf(modelWide[0]);
+  const modelWide = outputs.filter((o) => trimPlanOf(context, o, 0)?.scope === "model");
+  const first = modelWide[0];
+  const ruleOf = (k: number) => (n: number): KeepRule => {
+    const { rule, share } = trimPlanOf(context, first!, k)!;
+    return keepRule(n, rule, share);
+  };
   const searching = first !== undefined && state.walk < COUNTING_WALKS * experts.length;
   const at = searching ? "the search for the cut" : `tensor ${state.done + 1} of ${outputs.length}`;
   const bytes = run.journal?.reached?.bytes;
@@ -45,12 +48,11 @@ export async function runChangePass(context: RecipeContext, run: PassRun): Promi
     meter.note = `Continues at ${at}.`;
   }
   meter.phase("changes", journal?.state ? `continues at ${at}` : `0 of ${outputs.length}`);
-  const cuts: Cut[] = first ? await modelWideCuts(experts.map((_, k) => modelWide.map((o) => changeOf(o, k))), modelWide.reduce((sum, o) => sum + o.elements, 0), (n) => keepRule(n, first.rule, first.share), state, save, signal) : [];
+  const cuts: Cut[] = first ? await modelWideCuts(experts.map((_, k) => modelWide.map((o) => changeOf(o, k))), modelWide.reduce((sum, o) => sum + o.elements, 0), ruleOf, state, save, signal) : [];
 
   for (const [i, output] of outputs.entries()) {
     if (i < state.done) continue;
     throwIfCancelled(signal);
-    const plan = planOf(output);
     const stats: TensorStats = { ...output.role, name: output.name, shape: output.shape, elements: output.elements, experts: [] };
     const taken = [...state.taken];
     for (let k = 0; k < experts.length; k++) {
@@ -58,6 +60,7 @@ export async function runChangePass(context: RecipeContext, run: PassRun): Promi
       const sums = await changeSums(change, signal);
       stats.base2Sum ??= sums.base2;
       stats.experts[k] = { delta2Sum: sums.delta2 };
+      const plan = trimPlanOf(context, output, k);
       if (!plan) continue;
       const cut = plan.scope === "model" ? cuts[k]! : await magnitudeCut([change], keepRule(output.elements, plan.rule, plan.share), signal);
       // Equal keys at the threshold are taken in file order; where this tensor's turn begins is part of its cut.
@@ -84,15 +87,21 @@ export async function runChangePass(context: RecipeContext, run: PassRun): Promi
  * The cut of each fine-tuned model over all its changes, as magnitudeCut finds it, written down after every tensor. The
  * search of model k is walks 2k and 2k + 1 of the pass; the state it leaves has them all behind it.
  */
-async function modelWideCuts(changes: Change[][], n: number, ruleOf: (n: number) => ReturnType<typeof keepRule>, from: PassState, save: (next: PassState) => Promise<void>, signal: AbortSignal): Promise<Cut[]> {
-  const rule = ruleOf(n);
-  const rank = rankOf(rule, n);
-  if (rank === undefined) return changes.map(() => cutWithoutRank(rule));
+async function modelWideCuts(changes: Change[][], n: number, ruleOf: (k: number) => (n: number) => KeepRule, from: PassState, save: (next: PassState) => Promise<void>, signal: AbortSignal): Promise<Cut[]> {
+  const rules = changes.map((_, k) => ruleOf(k)(n));
+  if (rules.every((rule) => rankOf(rule, n) === undefined)) return rules.map(cutWithoutRank);
   let state = from;
   const go = async (next: PassState): Promise<void> => save((state = next));
   while (state.walk < COUNTING_WALKS * changes.length) {
+    const k = Math.floor(state.walk / COUNTING_WALKS);
+    const rule = rules[k]!;
+    const rank = rankOf(rule, n);
+    if (rank === undefined) {
+      await go({ ...state, walk: COUNTING_WALKS * (k + 1), done: 0, selects: undefined, cuts: [...(state.cuts ?? []), { cut: cutWithoutRank(rule), below: undefined }] });
+      continue;
+    }
     const select = state.selects ? RankSelect.from(state.selects[0]![0]!) : new RankSelect(rank);
-    const mine = changes[Math.floor(state.walk / COUNTING_WALKS)]!;
+    const mine = changes[k]!;
     for (const [i, change] of mine.entries()) {
       if (i < state.done) continue;
       for await (const { base, tuned, keys } of slicesOf(change, signal)) select.add(magnitudes(base, tuned, keys));
@@ -114,9 +123,9 @@ function studyWalks(context: RecipeContext, output: PassOutput): number {
 
 /** Bytes that runChangePass reads: every tensor once for its sums; twice more for its cut, once more for what is kept; and what a study walks. */
 export function changePassBytes(context: RecipeContext, bytesOf: (checkpoint: Checkpoint, name: string) => number): number {
-  const { method, params, base, experts, outputs, parameters } = context;
+  const { base, experts, outputs } = context;
   return outputs.reduce((sum, o) => {
-    const reads = method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters) ? 4 : 1;
+    const reads = isTrimmed(context, o) ? 4 : 1;
     const once = experts.reduce((s, e, k) => s + bytesOf(e, o.tunedNames[k]!), 0);
     return sum + reads * (experts.length * bytesOf(base, o.baseName) + once) + studyWalks(context, o) * (bytesOf(base, o.baseName) + once);
   }, 0);

@@ -2,21 +2,23 @@ import { StudioError } from "../core/errors";
 import type { Params } from "../core/params";
 import type { Recipe } from "../core/recipe";
 import type { Checkpoint } from "../core/tensors";
-import { countParameters } from "../analysis/facts";
+import { countParameters, layerCount } from "../analysis/facts";
 import { preflight } from "../analysis/preflight";
 import type { Preflight } from "../core/check";
 import type { PassOutput } from "../fisher/measure";
 import { planOutput, type OutputPlan } from "../export/plan";
-import { checkModels, methodOf, modelWeights, resolveParams, type MergeMethod } from "../merge/methods";
+import { checkModels, methodOf, resolveParams, settingsOf, type MergeMethod, type Settings } from "../merge/methods";
 import { architectureName } from "../model/config";
 import { describeTensor } from "../model/roles";
+import { checkSettings } from "./checkSettings";
 
 /** A recipe with everything it names opened and checked. */
 export interface RecipeContext {
   recipe: Recipe;
   method: MergeMethod;
   params: Params;
-  weights: number[];
+  /** Parameters and weights of single tensors and models. */
+  settings: Settings;
   base: Checkpoint;
   experts: Checkpoint[];
   plan: OutputPlan;
@@ -43,7 +45,7 @@ export function counted(checkpoint: Checkpoint, onBytes: (bytes: number) => void
 
 /**
  * Opens the models of a recipe and checks everything that can be checked from headers. Throws "bad-recipe" for the
- * recipe's own faults, and the first blocking finding as "shape-mismatch" when the models cannot be merged.
+ * recipe's own faults, settings of single tensors among them, and the first blocking finding as "shape-mismatch" when the models cannot be merged.
  */
 export async function openRecipe(recipe: Recipe, open: (id: string) => Promise<Checkpoint>): Promise<RecipeContext> {
   const method = methodOf(recipe.method);
@@ -62,5 +64,8 @@ export async function openRecipe(recipe: Recipe, open: (id: string) => Promise<C
   const outputs = plan.tensors
     .filter((t) => t.action === "merge")
     .map((t): PassOutput => ({ name: t.name, role: describeTensor(t.name, architecture), shape: t.shape, elements: t.elements, baseName: t.baseName, tunedNames: t.tunedNames as string[] }));
-  return { recipe, method, params, weights: modelWeights(recipe), base, experts, plan, outputs, parameters: countParameters(base), check };
+  const settings = settingsOf(method, recipe, params, layerCount(base, plan.tensors.map((t) => describeTensor(t.name, architecture).layer)));
+  const context = { recipe, method, params, settings, base, experts, plan, outputs, parameters: countParameters(base), check };
+  if (settings.varied) checkSettings(context);
+  return context;
 }

@@ -24,7 +24,7 @@ import { alone, Jobs } from "./jobs";
 import { KernelChoices, type TuneStore } from "./kernelChoice";
 import { withLessMemory } from "./lessMemory";
 import { measurePass } from "./measuring";
-import { studyOf } from "./operation";
+import { isTrimmed, studyOf } from "./operation";
 import { requireGradients } from "./passes";
 import { PassStore, type StoredPass } from "./passStore";
 import type { Plan } from "./planner";
@@ -86,12 +86,12 @@ export function createEngine(env: EngineEnv): EngineApi {
     return { ...recipe, base: fill(recipe.base), models: recipe.models.map(fill) };
   };
   const open = async (recipe: Recipe): Promise<RecipeContext> => openRecipe(await withHashes(recipe), (id) => env.library.get(id));
-  const keyOf = async (context: Pick<RecipeContext, "method" | "params" | "recipe">): Promise<string> => {
+  const keyOf = async (context: RecipeContext): Promise<string> => {
     const hash = async (text: string): Promise<string> => {
       const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
       return Array.from(new Uint8Array(digest).slice(0, 12), (b) => b.toString(16).padStart(2, "0")).join("");
     };
-    const text = passKey(context.method, context.params, context.recipe);
+    const text = passKey(context.method, context.params, context.recipe, { settings: context.settings, outputs: context.outputs, leftOut: context.plan.leftOut });
     const plain = await hash(text);
     const record = context.recipe.kernels;
     if (!record || !context.method.needs.fisher) return plain;
@@ -108,14 +108,14 @@ export function createEngine(env: EngineEnv): EngineApi {
 
   /** Whether a merge needs the numbers of a pass, or only the charts would. */
   const needsPass = (context: RecipeContext): boolean => {
-    const { method, params, outputs, parameters } = context;
-    return method.needs.fisher || method.gpuPass !== undefined || outputs.some((o) => method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters) !== undefined || studyOf(context, o) !== undefined);
+    const { method, outputs } = context;
+    return method.needs.fisher || method.gpuPass !== undefined || outputs.some((o) => isTrimmed(context, o) || studyOf(context, o) !== undefined);
   };
 
   const shapeOf = (context: RecipeContext, stats: readonly TensorStats[], state: { complete: boolean; needsPass: boolean; warnings?: readonly string[] }): Shape => {
     const known = new Map(stats.map((s) => [s.name, s]));
     const all = context.outputs.map((o): TensorStats => known.get(o.name) ?? { ...o.role, name: o.name, shape: o.shape, elements: o.elements, experts: context.experts.map(() => ({}) as TensorStats["experts"][number]) });
-    return computeShape(context.recipe, context.params, context.method, all, state);
+    return computeShape(context.recipe, context.params, context.method, all, { ...state, settings: context.settings });
   };
 
   /** The pass of a recipe: the stored one, the one in work for another job, or a new one. */

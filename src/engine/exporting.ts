@@ -24,7 +24,7 @@ const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 /** The recipe as it is written beside the model: without the ids of this browser's store, which mean nothing elsewhere. */
 function portable(recipe: Recipe): Recipe {
-  const bare = ({ name, hash, weight }: Recipe["base"]): Recipe["base"] => ({ name, ...(hash ? { hash } : {}), ...(weight === undefined ? {} : { weight }) });
+  const bare = ({ id: _, ...rest }: Recipe["base"]): Recipe["base"] => rest;
   return { ...recipe, base: bare(recipe.base), models: recipe.models.map(bare) };
 }
 

@@ -9,6 +9,7 @@ import type { PassResult } from "../model/decoder";
 import { fisherSupport } from "../model/support";
 import { nextBackward, walkSteps } from "../model/walk";
 import type { RecipeContext } from "./context";
+import { trimPlanOf } from "./operation";
 import type { PassJournalBook } from "./passJournal";
 
 export interface PassRun {
@@ -30,10 +31,14 @@ export const passWork = (layers: number, rounds: number): number => rounds * (4 
 export const passRounds = (context: RecipeContext): number => (trimOf(context)?.scope === "model" ? 3 : 1) * (context.params.fisherAt === "finetuned" ? context.experts.length : 1);
 
 /** The trim of a FIM method, from what the method says of the block's matrices. */
-function trimOf({ method, params, outputs, parameters }: RecipeContext): TrimOptions | undefined {
+function trimOf(context: RecipeContext): TrimOptions | undefined {
+  const { params, outputs } = context;
   const matrix = outputs.find((o) => o.role.inBlock2d);
-  const plan = matrix && method.trimPlan(params, { ...matrix.role, name: matrix.name, elements: matrix.elements }, parameters);
-  return plan && { share: plan.share, rule: plan.rule, scope: plan.scope, key: plan.key, vectors: params.trim1D === true, dropZero: plan.dropZero };
+  const plan = matrix && trimPlanOf(context, matrix, 0);
+  if (!plan) return undefined;
+  const byName = new Map(outputs.map((o) => [o.name, o]));
+  const shareOf = (output: string, expert: number): number => trimPlanOf(context, byName.get(output)!, expert)!.share;
+  return { shareOf, rule: plan.rule, scope: plan.scope, key: plan.key, vectors: params.trim1D === true, dropZero: plan.dropZero };
 }
 
 /** The part of a Fisher pass that follows from the recipe alone. Throws as checkPass does. */
@@ -142,9 +147,9 @@ async function passPerExpert(gpu: Gpu, context: RecipeContext, shared: Omit<Fish
   for (const [k, expert] of experts.entries()) {
     const masks: MaskStore = { put: (name, _, words) => run.masks.put(name, k, words), get: (name) => run.masks.get(name, k) };
     const outputs = shared.outputs.map((o): PassOutput => ({ ...o, tunedNames: [o.tunedNames[k]!] }));
-    const { onFisher, ...others } = shared;
+    const { onFisher, trim, ...others } = shared;
     const result = await fisherPass(gpu, {
-      ...others, ...(k === 0 && onFisher ? { onFisher } : {}), base, experts: [expert], outputs, config: parseModelConfig(expert.config), sequences, masks, journal: run.journal?.stage(k),
+      ...others, trim: trim && { ...trim, shareOf: (output) => trim.shareOf(output, k) }, ...(k === 0 && onFisher ? { onFisher } : {}), base, experts: [expert], outputs, config: parseModelConfig(expert.config), sequences, masks, journal: run.journal?.stage(k),
       onTensor: (stats) => {
         const known = joined.get(stats.name) ?? { ...stats, experts: [] };
         known.experts[k] = { ...stats.experts[0]!, fisherSum: stats.fisherSum };

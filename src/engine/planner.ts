@@ -15,7 +15,7 @@ import { gpuPassOf } from "./gpuPasses";
 import { PaperGpu } from "./paperGpu";
 import { changePassBytes } from "./changePass";
 import { passRounds } from "./passes";
-import { plannedOperation } from "./operation";
+import { isTrimmed, plannedOperation } from "./operation";
 import { changesHostBytes, mergeHostBytes, passHostBytes, passRing, OVERHEAD_BYTES, TAB_BYTES, verifyHostBytes } from "./planHost";
 import { paperPass, type PaperPass, type PassStep } from "./planPass";
 
@@ -135,8 +135,7 @@ const dtypesOf = (context: RecipeContext, o: PassOutput): [string, string] => [c
 const none: PassOutput = { name: "", role: {} as PassOutput["role"], shape: [], elements: 0, baseName: "", tunedNames: [] };
 const largest = (context: RecipeContext): PassOutput => context.outputs.reduce((a, b) => (b.elements > a.elements ? b : a), context.outputs[0] ?? none);
 
-const trimPlan = ({ method, params, parameters }: RecipeContext, o: PassOutput) => method.trimPlan(params, { ...o.role, name: o.name, elements: o.elements }, parameters);
-const trims = (context: RecipeContext): boolean => context.outputs.some((o) => trimPlan(context, o) !== undefined);
+const trims = (context: RecipeContext): boolean => context.outputs.some((o) => isTrimmed(context, o));
 
 /** Bytes of the masks that a Fisher pass leaves: of all tensors, and of the largest one. */
 function maskBytes(context: RecipeContext, want: (o: PassOutput) => boolean): { total: number; largest: number } {
@@ -199,10 +198,10 @@ async function mergeNumbers({ context, facts, budgets, pass }: PlanJob, sliceEle
     const reads = readsOf(op, experts.length);
     const bytes = (reads.base ? sizeOf(base, output.baseName) : 0) + experts.reduce((sum, e, k) => sum + (reads.experts[k] ? sizeOf(e, output.tunedNames[k]!) : 0), 0);
     numbers.readBytes += bytes * (method.needsMajority?.(params, experts.length) ? 2 : 1);
-    const mask = withMasks && trimPlan(context, output) ? 4 * maskWords(output.elements) * experts.length : 0;
+    const mask = withMasks && isTrimmed(context, output) ? 4 * maskWords(output.elements) * experts.length : 0;
     masks = Math.max(masks, mask);
     const elements = Math.min(sliceElements, output.elements);
-    numbers.hostBytes = Math.max(numbers.hostBytes, mergeHostBytes({ elements, stored: output.elements > 0 ? bytes / output.elements : 0, outDtype: tensor.dtype, cuts: pass === "changes" && trimPlan(context, output) !== undefined, maskBytes: mask }));
+    numbers.hostBytes = Math.max(numbers.hostBytes, mergeHostBytes({ elements, stored: output.elements > 0 ? bytes / output.elements : 0, outDtype: tensor.dtype, cuts: pass === "changes" && isTrimmed(context, output), maskBytes: mask }));
   }
   if (facts.state === "none" || outputs.length === 0) return { numbers, masks };
 
@@ -211,7 +210,7 @@ async function mergeNumbers({ context, facts, budgets, pass }: PlanJob, sliceEle
   gpu.budgetBytes = budgets.gpuBytes;
   const output = largest(context);
   const elements = Math.min(sliceElements, output.elements);
-  const bits = trimPlan(context, output) || withMasks ? new Uint32Array(maskWords(elements)) : undefined;
+  const bits = isTrimmed(context, output) || withMasks ? new Uint32Array(maskWords(elements)) : undefined;
   const op = plannedOperation(context, output, bits);
   const side = (checkpoint: Checkpoint, name: string): { bytes: Uint8Array; dtype: FloatDtype } => {
     const dtype = checkpoint.tensors.get(name)!.dtype as FloatDtype;

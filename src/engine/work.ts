@@ -10,6 +10,7 @@ import { specialTokenClashes, tokenizerFacts } from "../analysis/preflightTokens
 import type { Shape } from "../analysis/types";
 import type { OutputTensor } from "../model/pairing";
 import type { RecipeContext } from "./context";
+import { factsOf, settingsAt } from "./operation";
 
 /** What a pass left behind for the merge. */
 export interface Measured {
@@ -23,7 +24,7 @@ export interface Measured {
  * calibration, and the rows that take another (ids with two meanings). Throws "storage-full" when a mask of the pass is gone.
  */
 export async function planWork(context: RecipeContext, shape: Shape, measured: Measured | undefined, signal: AbortSignal): Promise<(tensor: OutputTensor) => Promise<TensorWork | undefined>> {
-  const { method, params, weights, experts, outputs } = context;
+  const { method, params, experts, outputs } = context;
   const byName = new Map(outputs.map((o) => [o.name, o]));
   const rows = shape.experts.map((e) => new Map(e.tensors.map((t) => [t.name, t])));
   const clashes = await clashRows(context);
@@ -39,14 +40,14 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
       masks.push(mask);
     }
     const makers = stats?.experts.some((e) => e.maker) ? stats.experts.map((e) => e.maker) : undefined;
-    const facts = { ...output.role, name: output.name, elements: output.elements };
-    const names = method.arrays?.(params, facts, experts.length) ?? [];
+    const facts = factsOf(output);
+    const names = method.arrays?.(settingsAt(context, output).params, facts, experts.length) ?? [];
     const arrays = await Promise.all(names.map((name) => measured?.arrays.get(name)));
     const alphas = rows.map((r) => r.get(output.name)?.alpha ?? 0);
     const row = rows[0]?.get(output.name);
     const plan = (coefficients: number[]): TensorOp =>
       method.planTensor({
-        params, weights, alphas: coefficients, masks,
+        ...settingsAt(context, output), alphas: coefficients, masks,
         tensor: facts,
         ...(names.length > 0 ? { arrays } : {}),
         ...(row?.calibrated && row.rho !== undefined ? { rho: row.rho } : {}),

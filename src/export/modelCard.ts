@@ -1,4 +1,6 @@
 import type { Recipe, Reconciliation, ReconciliationWord } from "../core/recipe";
+import { choiceText } from "../core/tensorChoice";
+import { varyingText } from "../core/varying";
 import { isFree } from "../analysis/preflightFindings";
 
 /** The part of the engine's Shape that a card shows; declared here because the engine imports this folder, not the reverse. */
@@ -18,7 +20,7 @@ export interface CardInput {
   method: { label: string; summary: string; source: string };
   base: { name: string; licence: string | undefined };
   tuned: { name: string; licence: string | undefined }[];
-  plan: { parameters: number; tensorBytes: number; tied: boolean; shards: readonly unknown[] };
+  plan: { parameters: number; tensorBytes: number; tied: boolean; shards: readonly unknown[]; leftOut?: readonly string[] };
   /** Absent for methods without numbers per layer. */
   shape?: CardShape;
   /** What was re-read and recomputed after writing; absent while planning. */
@@ -77,9 +79,11 @@ export function modelCard(input: CardInput): string {
   const { recipe, plan, shape } = input;
   const { front, note } = licenceLines(input);
   const models = [...new Set([input.base.name, ...input.tuned.map((t) => t.name)])];
-  const weight = (i: number): string => (recipe.models[i]?.weight === undefined ? "" : `, weight ${recipe.models[i]!.weight}`);
+  const weight = (i: number): string => (recipe.models[i]?.weight === undefined ? "" : `, weight ${varyingText(recipe.models[i]!.weight)}`);
   const hash = (h: string | undefined): string => (h ? ` (weights ${h.slice(0, 16)})` : "");
   const settings = Object.entries(recipe.params).sort(([a], [b]) => (a < b ? -1 : 1));
+  const varying = Object.entries(recipe.vary ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  const own = recipe.models.flatMap((model) => Object.entries(model.params ?? {}).map(([key, value]) => `- ${cell(key)} of ${cell(model.name)}: ${cell(varyingText(value))}`));
   const lines = [
     "---",
     "base_model:",
@@ -113,6 +117,9 @@ export function modelCard(input: CardInput): string {
     `Source: ${input.method.source}`,
     "",
     ...(settings.length > 0 ? ["| setting | value |", "| --- | --- |", ...settings.map(([key, value]) => `| ${cell(key)} | ${cell(String(value))} |`), ""] : []),
+    ...varying.map(([key, value]) => `- ${cell(key)} differs between tensors: ${cell(varyingText(value))}`),
+    ...own,
+    ...(recipe.tensors && plan.leftOut ? [`- ${count(plan.leftOut.length)} tensors are left to the base: ${cell(choiceText(recipe.tensors)).replace(/\*/g, "\\*")}.`] : []),
     ...(Object.keys(choiceWords) as ReconciliationWord[]).map((key) => choiceLine(key, recipe.reconciliation)),
     "",
     `Recipe ${input.recipeHash}; the whole recipe is in \`recipe.json\` and in the metadata of every safetensors file, and can be run again.`,

@@ -33,7 +33,7 @@ export async function trimEmbedding(pass: FisherPass, output: PassOutput, stats:
   if (!trim) return;
   for (let expert = 0; expert < pass.experts.length; expert++) {
     const change = changeOf(output, expert, undefined);
-    const cut = await magnitudeCut([change], keepRule(output.elements, trim.rule, trim.share), pass.signal);
+    const cut = await magnitudeCut([change], keepRule(output.elements, trim.rule, trim.shareOf(output.name, expert)), pass.signal);
     const row: ExpertStats = stats.experts[expert]!;
     Object.assign(row, await keptSums(change, cut, trim.dropZero, { taken: 0 }, pass.signal), { threshold: cut.threshold, maker: { kind: "cut", cut, dropZero: trim.dropZero } } satisfies Partial<ExpertStats>);
   }

@@ -3,7 +3,7 @@ import type { Gpu } from "../gpu/gpu";
 import type { PassResult } from "../model/decoder";
 import { cutOf, cutWithoutRank, keepRule, rankOf, RankSelect } from "../kernels/stats/trim";
 import type { PassState } from "./journal";
-import { modelElements, rankBelow, type ModelCut } from "./threshold";
+import { modelElements, rankBelow, scopeOf, shareRule, type ModelCut } from "./threshold";
 import type { FisherPass, TrimOptions } from "./types";
 import { fisherWalk } from "./walk";
 
@@ -32,17 +32,23 @@ export async function fisherPass(gpu: Gpu, pass: FisherPass): Promise<PassResult
 /** The threshold of each fine-tuned model over all its keys, in two counting walks. */
 async function modelCuts(gpu: Gpu, pass: FisherPass, trim: TrimOptions, state: PassState): Promise<ModelCut[]> {
   const n = modelElements(pass.outputs, trim);
-  const rule = keepRule(n, trim.rule, trim.share);
-  const ranks = [rankOf(rule, n), rankBelow(n, trim)].filter((r) => r !== undefined);
-  if (rankOf(rule, n) === undefined) return pass.experts.map(() => ({ cut: cutWithoutRank(rule), below: undefined }));
-  const selects = state.selects?.map((row) => row.map((saved) => RankSelect.from(saved))) ?? pass.experts.map(() => ranks.map((rank) => new RankSelect(rank)));
+  const first = pass.outputs.find((o) => scopeOf(o.role, trim) === "model");
+  if (!first) return [];
+  const searches = pass.experts.map((_, expert) => {
+    const share = shareRule(trim, first, expert);
+    const rule = keepRule(n, share.rule, share.share);
+    const rank = rankOf(rule, n);
+    return { rule, ranks: rank === undefined ? [] : [rank, rankBelow(n, share)].filter((r) => r !== undefined) };
+  });
+  if (searches.every(({ ranks }) => ranks.length === 0)) return searches.map(({ rule }) => ({ cut: cutWithoutRank(rule), below: undefined }));
+  const selects = state.selects?.map((row) => row.map((saved) => RankSelect.from(saved))) ?? searches.map(({ ranks }) => ranks.map((rank) => new RankSelect(rank)));
   const start = { done: 0, taken: state.taken.map(() => 0) };
   for (let walk = state.walk; walk < COUNTING_WALKS; walk++) {
     await fisherWalk(gpu, { ...pass, probes: "none", trimEmbed: false, onTensor: () => undefined }, { kind: "count", selects }, walk === state.walk ? state : { ...start, walk });
     for (const select of selects.flat()) select.next();
     await pass.journal?.commit({ ...start, walk: walk + 1, selects: selects.map((row) => row.map((s) => s.save())) }, { stats: [], drop: [] });
   }
-  return selects.map(([at, below]) => ({ cut: cutOf(rule, at!), below: below?.threshold }));
+  return selects.map(([at, below], k) => ({ cut: at ? cutOf(searches[k]!.rule, at) : cutWithoutRank(searches[k]!.rule), below: below?.threshold }));
 }
 
 /** Guards a combination that cannot be measured. Throws "bad-recipe". */

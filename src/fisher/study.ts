@@ -1,14 +1,15 @@
 /**
  * What a method must know of a tensor before it can merge it, beyond the sums of its changes.
  *   gram      inner products of the base and the models, or of the changes; of whole tensors, of each row or of each column
- *   masks     one mask per model, made again while merging; with `rescale` l1 what |delta|_1 lost by it is given back
+ *   masks     one mask per model, made again while merging; with `rescale` l1 what |delta|_1 lost by it is given back.
+ *             `models`: where they are not alike, that of each model; undefined keeps every entry
  *   variance  the `share` of the entries with a variance above 0 that vary most; then mean delta^2 of each model there
  *   touched   how many entries each model changes alone, and how many together with another
  *   fusion    the threshold over |delta| times the divergence of the row
  */
 export type Study =
   | { kind: "gram"; of: "models" | "changes"; by: "tensor" | "row" | "column" }
-  | { kind: "masks"; masks: MaskStudy; rescale: "l1" | "none" }
+  | { kind: "masks"; masks: MaskStudy; rescale: "l1" | "none"; models?: (MaskStudy | undefined)[] }
   | { kind: "variance"; share: number }
   | { kind: "touched" }
   | { kind: "fusion" };

@@ -10,18 +10,22 @@ export interface ModelCut {
   below: number | undefined;
 }
 
+/** Which entries of one threshold are kept, and how many. */
+export type ShareRule = Pick<TrimOptions, "rule"> & { share: number };
+export const shareRule = (trim: TrimOptions, output: Pick<PassOutput, "name">, expert: number): ShareRule => ({ rule: trim.rule, share: trim.shareOf(output.name, expert) });
+
 /**
  * Rank of the key below the threshold, where numpy's percentile lies strictly between the two; undefined where it is the
  * threshold itself. The mask needs only the threshold (METHODS A23); the report shows the percentile.
  */
-export function rankBelow(n: number, trim: TrimOptions): number | undefined {
+export function rankBelow(n: number, trim: ShareRule): number | undefined {
   const position = (1 - trim.share) * (n - 1);
   const rank = Math.ceil(position - 1e-9);
   return trim.rule === "numpy" && rank > 0 && rank - position > 1e-9 ? rank - 1 : undefined;
 }
 
 /** np.percentile(w, 100 (1 - share)) from the smallest kept key and the one below. */
-export function percentile(n: number, trim: TrimOptions, threshold: number, below: number | undefined): number {
+export function percentile(n: number, trim: ShareRule, threshold: number, below: number | undefined): number {
   if (below === undefined) return threshold;
   const position = (1 - trim.share) * (n - 1);
   return below + (threshold - below) * (position - Math.floor(position));
@@ -38,7 +42,7 @@ export function scopeOf(role: TensorRole, trim: TrimOptions | undefined): TrimOp
 export const modelElements = (outputs: readonly PassOutput[], trim: TrimOptions): number => outputs.reduce((sum, o) => sum + (scopeOf(o.role, trim) === "model" ? o.elements : 0), 0);
 
 /** The key of rankBelow, where there is one. */
-export async function keyBelow(gpu: Gpu, keys: readonly KeyPanel[], n: number, trim: TrimOptions): Promise<number | undefined> {
+export async function keyBelow(gpu: Gpu, keys: readonly KeyPanel[], n: number, trim: ShareRule): Promise<number | undefined> {
   const rank = rankBelow(n, trim);
   return rank === undefined ? undefined : selectThreshold(gpu, keys, rank);
 }

@@ -65,7 +65,8 @@ export function memoryMasks(): MaskStore {
 
 /** The trim of a pass: which entries of which tensors survive. */
 export interface TrimOptions {
-  share: number;
+  /** Fraction kept, of an output and a fine-tuned model; alike wherever a threshold is shared. */
+  shareOf(output: string, expert: number): number;
   rule: TrimRule;
   scope: "tensor" | "block" | "model";
   key: "fisher" | "magnitude";

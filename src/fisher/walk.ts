@@ -13,7 +13,7 @@ import { keepFisher } from "./keep";
 import { expandTokens, labelSampler } from "./labels";
 import { keepLayerInputs } from "./layerInputs";
 import { gaussianProbes, type Probes } from "./probes";
-import { keyBelow, modelElements, percentile, scopeOf, type ModelCut } from "./threshold";
+import { keyBelow, modelElements, percentile, scopeOf, shareRule, type ModelCut } from "./threshold";
 import { releaseWeighed, trimChange, weighChange, withoutResident, type Change, type Weighed } from "./trimTensor";
 import type { FisherPass, PassOutput, TensorStats } from "./types";
 
@@ -84,7 +84,7 @@ export async function fisherWalk(gpu: Gpu, pass: FisherPass, mode: Mode, from: P
     const { stats: kept, mask } = await trimChange(buffers, change, keys, how, probesOf(output.role, K), signal);
     releaseWeighed(buffers, entry);
     Object.assign(stats.experts[expert]!, kept);
-    if (kept.threshold !== undefined && group) stats.experts[expert]!.threshold = percentile(group.n, trim!, kept.threshold, group.below) * (trim!.key === "fisher" ? scale : 1);
+    if (kept.threshold !== undefined && group) stats.experts[expert]!.threshold = percentile(group.n, shareRule(trim!, output, expert), kept.threshold, group.below) * (trim!.key === "fisher" ? scale : 1);
     if (mask) await pass.masks.put(output.name, expert, mask);
   };
 
@@ -121,7 +121,10 @@ export async function fisherWalk(gpu: Gpu, pass: FisherPass, mode: Mode, from: P
           else if (!scope) await finishTrim(entry, undefined, tensor.cols);
           else if (scope === "block") waiting.push({ ...entry, change: withoutResident(entry.change) });
           else if (scope === "model") await finishTrim(entry, { cut: mode.cuts![expert]!.cut, dropZero: trim!.dropZero, state: taken[expert]! }, tensor.cols, { n: modelElements(pass.outputs, trim!), below: mode.cuts![expert]!.below });
-          else await finishTrim(entry, { rule: keepRule(output.elements, trim!.rule, trim!.share), dropZero: trim!.dropZero }, tensor.cols, { n: output.elements, below: await keyBelow(gpu, keys, output.elements, trim!) });
+          else {
+            const share = shareRule(trim!, output, expert);
+            await finishTrim(entry, { rule: keepRule(output.elements, share.rule, share.share), dropZero: trim!.dropZero }, tensor.cols, { n: output.elements, below: await keyBelow(gpu, keys, output.elements, share) });
+          }
         }
       }
       if (!tensor.complete || mode.kind === "count") continue;
@@ -139,7 +142,8 @@ export async function fisherWalk(gpu: Gpu, pass: FisherPass, mode: Mode, from: P
     for (let expert = 0; expert < experts.length; expert++) {
       const keys = block.filter((w) => w.expert === expert).flatMap((w) => w.keys);
       const n = keys.reduce((sum, k) => sum + k.elements, 0);
-      cuts.push({ n, cut: await selectCut(gpu, keys, keepRule(n, trim.rule, trim.share)), below: await keyBelow(gpu, keys, n, trim) });
+      const share = shareRule(trim, block[0]!.output, expert);
+      cuts.push({ n, cut: await selectCut(gpu, keys, keepRule(n, share.rule, share.share)), below: await keyBelow(gpu, keys, n, share) });
     }
     const states = experts.map(() => ({ taken: 0 }));
     for (const entry of block) {

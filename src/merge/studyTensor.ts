@@ -46,8 +46,11 @@ export async function studyTensor(study: Study, sides: StudySides, signal: Abort
     case "touched":
       return { study: { touched: await touched(sides, signal) }, experts: [] };
     case "masks": {
-      const makers: MaskMaker[] = [];
-      for (let k = 0; k < sides.tuned.length; k++) makers.push(await makerOf(study.masks, sides, k, signal));
+      const makers: (MaskMaker | undefined)[] = [];
+      for (let k = 0; k < sides.tuned.length; k++) {
+        const masks = study.models ? study.models[k] : study.masks;
+        makers.push(masks && (await makerOf(masks, sides, k, signal)));
+      }
       return { study: {}, experts: await masked(makers, sides, study.rescale, signal) };
     }
     case "variance": {

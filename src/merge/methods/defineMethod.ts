@@ -25,7 +25,9 @@ export interface TrimPlan {
 /** Everything a method knows when it says what is done to one output tensor. */
 export interface PlanContext {
   params: Params;
-  /** Weight of each fine-tuned model in the recipe, 1 where none is given. */
+  /** What each model has for itself, `params` otherwise; absent where that is so for all. */
+  models?: readonly Params[];
+  /** Weight of each fine-tuned model for this tensor, 1 where the recipe gives none. */
   weights: number[];
   tensor: TensorFacts;
   /** Coefficient of each model for this tensor, from the shape: gate factor, scale and policy outside the blocks included. */
@@ -66,14 +68,17 @@ export interface MergeMethod {
   aliases?: Readonly<Record<string, string | ((value: unknown) => [name: string, value: unknown])>>;
   /** What a measuring pass depends on, out of the parameters; two sets that agree here share the pass. */
   passValues(params: Params): Params;
-  /** How this tensor is trimmed; undefined: not at all. `parameters` is the size of the base model. */
+  /** How this tensor of a model is trimmed, by the model's own `params`; undefined: not at all. `parameters` is the size of the base model. */
   trimPlan(params: Params, tensor: TensorFacts, parameters: number): TrimPlan | undefined;
   /**
    * Share of each model's change that every tensor takes, for methods that need no measuring; undefined: alpha comes from
    * the Fisher. Throws "bad-recipe" when the weights cannot be used.
    */
   coefficients?(params: Params, weights: readonly number[]): number[];
-  /** What must be read of a tensor before it can be merged; the finding is kept with the pass and given to planTensor. */
+  /**
+   * What must be read of a tensor before it can be merged; the finding is kept with the pass and given to planTensor. Asked
+   * with each model's own `params`, which only the masks of that model may depend on.
+   */
   study?(params: Params, tensor: TensorFacts, models: number): Study | undefined;
   /** Share of each model's change that a tensor takes once it was studied, in place of `coefficients`; for the page. */
   tensorShares?(params: Params, weights: readonly number[], study: TensorStudy): number[];

@@ -7,7 +7,7 @@ import { densityParam, seedParam } from "./sparseParams";
 const kind: SparseKind = {
   params: {
     ...densityParam(0.5, "share of each model’s change that is kept, the larger the likelier"),
-    epsilon: { kind: "number", label: "Spread ε", help: "the smallest of a row is kept with density − ε, the largest with density + ε", effect: "pass", default: 0.15, min: 0, max: 0.5, step: 0.05 },
+    epsilon: { kind: "number", label: "Spread ε", help: "the smallest of a row is kept with density − ε, the largest with density + ε", effect: "pass", default: 0.15, min: 0, max: 0.5, step: 0.05, varies: "model" },
     rescale: { kind: "flag", label: "Rescale", help: "what is kept gets the L1 norm of the whole change", effect: "pass", default: true },
     ...seedParam,
   },

@@ -6,7 +6,7 @@ const flag = (texts: Texts, initial = false): FlagSpec => ({ kind: "flag", ...te
 
 /** Shown at once: from the numbers of a pass to the layer weights. METHODS 8.3 A1, A5, A19, A25, A31. */
 const mapping: ParamSpecs = {
-  gateFactor: { kind: "number", label: "Gate factor", help: "gate_proj takes this × its layer’s α; 1 turns it off.", effect: "at-once", default: 0.7, min: 0, max: 1, step: 0.05 },
+  gateFactor: { kind: "number", label: "Gate factor", help: "gate_proj takes this × its layer’s α; 1 turns it off.", effect: "at-once", default: 0.7, min: 0, max: 1, step: 0.05, varies: "tensor" },
   theta: { kind: "number-or-word", label: "Steepness θ", help: "adaptive = 1 / range of s", effect: "at-once", default: "adaptive", words: [{ value: "adaptive", label: "Adaptive" }], min: 0, max: 10, step: 0.05 },
   scoreMode: choice({ label: "Signal", help: "what the score is made of", effect: "at-once" }, { product: "F × mean δ²", joint: "mean of F × δ²", fimOnly: "F only", normOnly: "mean δ² only" }),
   alphaScope: choice({ label: "One α per", help: "a layer’s tensors share α, or each has its own", effect: "at-once" }, { block: "Block", tensor: "Tensor" }),
@@ -20,12 +20,12 @@ const mapping: ParamSpecs = {
 const mappingDetails: ParamSpecs = {
   includeBiasInScore: flag({ label: "Biases in the score", help: "count the biases of a layer in F and mean δ²", effect: "at-once", advanced: true }),
   blockMean: choice({ label: "Mean over a block", help: "every entry counts alike, or every tensor", effect: "at-once", advanced: true }, { elements: "Entries", tensors: "Tensors" }),
-  scale: { kind: "number", label: "Scale", help: "multiplies every α at the end", effect: "at-once", default: 1, min: 0, max: 2, step: 0.05, advanced: true },
+  scale: { kind: "number", label: "Scale", help: "multiplies every α at the end", effect: "at-once", default: 1, min: 0, max: 2, step: 0.05, advanced: true, varies: "tensor" },
 };
 
 /** The trim, which only FIM-TIES has. A2, A20-A24, A32. */
 export const trimParams: ParamSpecs = {
-  r: { kind: "number-or-word", label: "Kept after trim, r", help: "Paper: 0.20 at 1.5B, 0.40 at 7B.", effect: "pass", default: "auto", words: [{ value: "auto", label: "Auto" }], min: 0, max: 1, step: 0.05 },
+  r: { kind: "number-or-word", label: "Kept after trim, r", help: "Paper: 0.20 at 1.5B, 0.40 at 7B.", effect: "pass", default: "auto", words: [{ value: "auto", label: "Auto" }], min: 0, max: 1, step: 0.05, varies: "model" },
   trimScope: choice({ label: "Trim within", help: "which entries share one threshold", effect: "pass", advanced: true }, { tensor: "Tensor", block: "Block", model: "Model" }),
   trimScore: choice({ label: "Trim score", help: "what decides which entries are kept", effect: "pass", advanced: true }, { fim: "F × |δ|", magnitude: "|δ|" }),
   percentile: choice({ label: "Percentile rule", help: "NumPy: ties are kept", effect: "pass", advanced: true }, { numpy: "NumPy", exactK: "Exact count", official: "TIES, official" }),

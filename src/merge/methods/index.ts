@@ -46,5 +46,6 @@ export function methodInfo(method: MergeMethod) {
 }
 
 export { keptShare } from "./fimTies";
-export { modelWeights, passKey, resolveParams } from "./resolve";
+export { passKey, resolveParams } from "./resolve";
+export { settingsOf, type Settings, type TensorSettings } from "./settings";
 export type { MergeMethod, PlanContext, TensorFacts, TrimPlan } from "./defineMethod";

@@ -29,7 +29,7 @@ export const linear = defineMethod({
   params: {
     normalize: { kind: "flag", label: "Normalize weights", help: "divide by the sum of the weights", effect: "at-once", default: true },
     includeBase: { kind: "flag", label: "Include the base", help: "the base is one of the models in the mean", effect: "at-once", default: false },
-    baseWeight: { kind: "number", label: "Base weight", help: "weight of the base, when it is included", effect: "at-once", default: 1, min: -4, max: 4, step: 0.05, advanced: true },
+    baseWeight: { kind: "number", label: "Base weight", help: "weight of the base, when it is included", effect: "at-once", default: 1, min: -4, max: 4, step: 0.05, advanced: true, varies: "tensor" },
   },
   presets: [{ id: "halves", label: "half base, half fine-tuned", params: { normalize: true, includeBase: true, baseWeight: 1 } }],
   passValues: () => ({}),

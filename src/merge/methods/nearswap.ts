@@ -15,7 +15,7 @@ export const nearswap = defineMethod({
   formula: "θ = θ₀ + min(1, t/|d|) · d,  d = θ₁ − θ₀",
   source: "https://github.com/arcee-ai/mergekit",
   needs: { base: true, fisher: false, minModels: 1, maxModels: 1 },
-  params: { t: { kind: "number", label: "Step t", help: "changes up to this are taken whole; larger ones move by it", effect: "write", default: 0.001, min: 0, max: 1, step: 0.0005 } },
+  params: { t: { kind: "number", label: "Step t", help: "changes up to this are taken whole; larger ones move by it", effect: "write", default: 0.001, min: 0, max: 1, step: 0.0005, varies: "tensor" } },
   presets: [],
   passValues: () => ({}),
   trimPlan: () => undefined,

@@ -15,7 +15,7 @@ export const passthrough = defineMethod({
   formula: "θ = scale · θ₁",
   source: "https://github.com/arcee-ai/mergekit",
   needs: { base: true, fisher: false, minModels: 1, maxModels: 1 },
-  params: { scale: { kind: "number", label: "Scale", help: "multiplies every value", effect: "at-once", default: 1, min: -4, max: 4, step: 0.05 } },
+  params: { scale: { kind: "number", label: "Scale", help: "multiplies every value", effect: "at-once", default: 1, min: -4, max: 4, step: 0.05, varies: "tensor" } },
   presets: [],
   passValues: () => ({}),
   trimPlan: () => undefined,

@@ -49,8 +49,8 @@ export const ramPlus = defineMethod({
   summary: "merged = base + each change made alone, scaled up where a model shares much, and the mean of those made together.",
   formula: "θ = θ₀ + λₖ dₖ alone, or the mean of dₖ together",
   params: {
-    r: { kind: "number", label: "Gain r", help: "how much a shared change adds to the scale of the others", effect: "at-once", default: 0.1, min: 0, max: 2, step: 0.05 },
-    alpha: { kind: "number", label: "Limit α", help: "shared ÷ alone counts up to this", effect: "at-once", default: 0.2, min: 0, max: 10, step: 0.05 },
+    r: { kind: "number", label: "Gain r", help: "how much a shared change adds to the scale of the others", effect: "at-once", default: 0.1, min: 0, max: 2, step: 0.05, varies: "tensor" },
+    alpha: { kind: "number", label: "Limit α", help: "shared ÷ alone counts up to this", effect: "at-once", default: 0.2, min: 0, max: 10, step: 0.05, varies: "tensor" },
   },
   passValues: () => ({ touched: true }),
   study: () => ({ kind: "touched" }),

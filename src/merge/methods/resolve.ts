@@ -2,6 +2,7 @@ import { StudioError } from "../../core/errors";
 import type { NumberOrWordSpec, NumberSpec, Params, ParamSpec } from "../../core/params";
 import type { ParamValue, Recipe } from "../../core/recipe";
 import type { MergeMethod } from "./defineMethod";
+import type { Settings } from "./settings";
 
 /**
  * All parameters of a method: what was given, checked, and the defaults. Texts as from a command line are read:
@@ -20,20 +21,20 @@ export function resolveParams(method: MergeMethod, given: Readonly<Record<string
   return params;
 }
 
-/** The recipe's weights, 1 where a model has none. Throws "bad-recipe" for one that is no number. */
-export function modelWeights(recipe: Pick<Recipe, "models">): number[] {
-  return recipe.models.map((model) => {
-    const weight = model.weight ?? 1;
-    if (typeof weight !== "number" || !Number.isFinite(weight)) throw new StudioError("bad-recipe", `Reading the recipe: the weight of "${model.name}" is ${JSON.stringify(model.weight)}, expected a number.`);
-    return weight;
-  });
+/** What a pass depends on beside the recipe's plain parameters. */
+export interface PassTensors {
+  settings: Settings;
+  outputs: readonly { name: string; role: { layer: number | undefined } }[];
+  /** Tensors that the recipe's patterns leave to the base. */
+  leftOut: readonly string[];
 }
 
 /**
- * Canonical text of everything a measuring pass depends on: the models, the pass's own parameters, given token ids, and the
- * choice for tied embeddings (it decides which head is measured). Equal texts share a pass.
+ * Canonical text of everything a measuring pass depends on: the models, the pass's own parameters, those of single tensors
+ * and models where they differ, tensors that are left out, given token ids, and the choice for tied embeddings (it decides
+ * which head is measured). Equal texts share a pass.
  */
-export function passKey(method: MergeMethod, params: Params, recipe: Pick<Recipe, "base" | "models" | "tokens" | "reconciliation">): string {
+export function passKey(method: MergeMethod, params: Params, recipe: Pick<Recipe, "base" | "models" | "tokens" | "reconciliation">, tensors?: PassTensors): string {
   const values = { ...method.passValues(params) };
   // Given token ids replace the random draw; sampled labels and Gaussian probes still take the seed.
   const seeded = values.labels === "sampled" || values.calib === "gaussian";
@@ -46,7 +47,19 @@ export function passKey(method: MergeMethod, params: Params, recipe: Pick<Recipe
     tied: recipe.reconciliation.tied,
     params: Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))),
     ...(recipe.tokens ? { tokens: recipe.tokens } : {}),
+    ...(tensors?.settings.varied ? ownValues(method, params, tensors) : {}),
+    ...(tensors && tensors.leftOut.length > 0 ? { leftOut: tensors.leftOut } : {}),
   });
+}
+
+/** What the pass takes for single tensors, per model, where it is not what it takes for all. */
+function ownValues(method: MergeMethod, params: Params, { settings, outputs }: PassTensors): { own?: [string, Params[]][] } {
+  const common = method.passValues(params);
+  const own = outputs.flatMap(({ name, role }): [string, Params[]][] => {
+    const models = settings.at({ name, layer: role.layer }).models.map((p) => Object.fromEntries(Object.entries(method.passValues(p)).filter(([key, value]) => value !== common[key])));
+    return models.some((values) => Object.keys(values).length > 0) ? [[name, models]] : [];
+  });
+  return own.length > 0 ? { own } : {};
 }
 
 function readValue(method: MergeMethod, name: string, spec: ParamSpec, value: unknown): ParamValue {
@@ -71,16 +84,17 @@ function readValue(method: MergeMethod, name: string, spec: ParamSpec, value: un
   }
 }
 
-function readNumber(spec: NumberSpec | NumberOrWordSpec, value: unknown): number | undefined {
+export function readNumber(spec: NumberSpec | NumberOrWordSpec, value: unknown): number | undefined {
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
   if (typeof number !== "number" || !Number.isFinite(number) || number < spec.min || number > spec.max) return undefined;
   return spec.kind === "number" && spec.integer && !Number.isInteger(number) ? undefined : number;
 }
 
 const oneOf = (options: readonly { value: string }[]): string => (options.length === 1 ? `"${options[0]!.value}"` : `one of ${options.map((o) => `"${o.value}"`).join(", ")}`);
-const rangeOf = (spec: NumberSpec | NumberOrWordSpec): string => `${spec.kind === "number" && spec.integer ? "a whole number" : "a number"} from ${spec.min} to ${spec.max}`;
+export const rangeOf = (spec: NumberSpec | NumberOrWordSpec): string => `${spec.kind === "number" && spec.integer ? "a whole number" : "a number"} from ${spec.min} to ${spec.max}`;
 
-function unknownName(method: MergeMethod, key: string): StudioError {
+/** The fault of a name that a method does not have, with the nearest one it has. */
+export function unknownName(method: MergeMethod, key: string): StudioError {
   const names = [...Object.keys(method.params), ...Object.keys(method.aliases ?? {})];
   const nearest = names.map((name) => ({ name, far: editDistance(name.toLowerCase(), key.toLowerCase()) })).sort((a, b) => a.far - b.far)[0];
   const hint = nearest && nearest.far <= Math.max(2, key.length / 2) ? ` Did you mean "${nearest.name}"?` : ` It has ${Object.keys(method.params).join(", ")}.`;

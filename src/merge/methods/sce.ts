@@ -23,7 +23,7 @@ export const sce = defineMethod({
   formula: "θ = θ₀ + Σ wₖ dₖ / Σ wₖ with the elected sign,  wₖ ∝ mean dₖ²",
   source: "https://arxiv.org/abs/2408.07990",
   needs: { base: true, fisher: false, minModels: 2, maxModels: 8 },
-  params: { selectTopk: { kind: "number", label: "Kept, top k", help: "share of the entries that vary between the models", effect: "pass", default: 1, min: 0, max: 1, step: 0.05 } },
+  params: { selectTopk: { kind: "number", label: "Kept, top k", help: "share of the entries that vary between the models", effect: "pass", default: 1, min: 0, max: 1, step: 0.05, varies: "tensor" } },
   presets: [],
   aliases: { select_topk: "selectTopk" },
   passValues: ({ selectTopk }) => ({ selectTopk: selectTopk! }),

@@ -18,7 +18,7 @@ export const slerp = defineMethod({
   formula: "θ = sin((1−t)ω)/sin ω · θ₀ + sin(tω)/sin ω · θ₁",
   source: "https://doi.org/10.1145/325334.325242",
   needs: { base: true, fisher: false, minModels: 1, maxModels: 1 },
-  params: { t: { kind: "number", label: "Position t", help: "0 is the base, 1 the other model", effect: "at-once", default: 0.5, min: 0, max: 1, step: 0.05 } },
+  params: { t: { kind: "number", label: "Position t", help: "0 is the base, 1 the other model", effect: "at-once", default: 0.5, min: 0, max: 1, step: 0.05, varies: "tensor" } },
   presets: [{ id: "halfway", label: "halfway", params: { t: 0.5 } }],
   passValues: () => ({ gram: "models" }),
   trimPlan: () => undefined,

@@ -34,8 +34,8 @@ export function sparse(kind: SparseKind, { ties, normalize }: { ties: boolean; n
       ...(ties && weights.length === 1 ? ["With one fine-tuned model there is no sign to elect."] : []),
       ...(params.normalize === true && weights.length === 1 && weights[0] !== 1 ? ["With one fine-tuned model its weight cancels in the division by weights; use the scale λ."] : []),
     ],
-    planTensor: ({ params, weights, alphas, masks, rescale }) => {
-      const factors = weights.map((_, k) => kind.factor(params) * rescale[k]!);
+    planTensor: ({ params, models, weights, alphas, masks, rescale }) => {
+      const factors = weights.map((_, k) => kind.factor(models?.[k] ?? params) * rescale[k]!);
       if (!ties || weights.length === 1) {
         if (alphas.every((a) => a === 0)) return { kind: "copy" };
         return { kind: "add", coefficients: alphas.map((a, k) => a * factors[k]!), masks };

@@ -1,8 +1,8 @@
 import type { ParamSpecs, Params } from "../../core/params";
 
 /** Parameters that the methods which draw or band their masks share. */
-export const densityParam = (initial: number, help: string): ParamSpecs => ({ density: { kind: "number", label: "Kept, density", help, effect: "pass", default: initial, min: 0, max: 1, step: 0.05 } });
-export const lambdaParam: ParamSpecs = { lambda: { kind: "number", label: "Scale λ", help: "multiplies the combined change", effect: "at-once", default: 1, min: -2, max: 3, step: 0.05 } };
+export const densityParam = (initial: number, help: string): ParamSpecs => ({ density: { kind: "number", label: "Kept, density", help, effect: "pass", default: initial, min: 0, max: 1, step: 0.05, varies: "model" } });
+export const lambdaParam: ParamSpecs = { lambda: { kind: "number", label: "Scale λ", help: "multiplies the combined change", effect: "at-once", default: 1, min: -2, max: 3, step: 0.05, varies: "tensor" } };
 export const normalizeParam = (initial: boolean): ParamSpecs => ({ normalize: { kind: "flag", label: "Normalize weights", help: "divide by the weights of the models that take part", effect: "at-once", default: initial } });
 export const seedParam: ParamSpecs = { seed: { kind: "number", label: "Seed", help: "of what is drawn at random", effect: "pass", default: 42, min: 0, max: 4294967295, step: 1, integer: true } };
 

@@ -16,7 +16,7 @@ export const taskArithmetic = defineMethod({
   source: "https://arxiv.org/abs/2212.04089",
   needs: { base: true, fisher: false, minModels: 1, maxModels: 8 },
   params: {
-    lambda: { kind: "number", label: "Scale λ", help: "share of the change that every layer takes", effect: "at-once", default: 1, min: -2, max: 3, step: 0.05 },
+    lambda: { kind: "number", label: "Scale λ", help: "share of the change that every layer takes", effect: "at-once", default: 1, min: -2, max: 3, step: 0.05, varies: "tensor" },
     normalize: { kind: "flag", label: "Normalize weights", help: "divide by the sum of the models’ weights", effect: "at-once", default: false },
   },
   presets: [

@@ -25,8 +25,8 @@ export const ties = defineMethod({
   source: "https://arxiv.org/abs/2306.01708",
   needs: { base: true, fisher: false, minModels: 1, maxModels: 8 },
   params: {
-    density: { kind: "number", label: "Kept after trim", help: "share of each model’s change that is kept", effect: "pass", default: 0.2, min: 0, max: 1, step: 0.05 },
-    lambda: { kind: "number", label: "Scale λ", help: "multiplies the combined change", effect: "at-once", default: 1, min: -2, max: 3, step: 0.05 },
+    density: { kind: "number", label: "Kept after trim", help: "share of each model’s change that is kept", effect: "pass", default: 0.2, min: 0, max: 1, step: 0.05, varies: "model" },
+    lambda: { kind: "number", label: "Scale λ", help: "multiplies the combined change", effect: "at-once", default: 1, min: -2, max: 3, step: 0.05, varies: "tensor" },
     scope: { kind: "choice", label: "Trim within", help: "which entries share one threshold", effect: "pass", default: "tensor", options: [{ value: "tensor", label: "Tensor" }, { value: "model", label: "Model" }] },
     divisor: { kind: "choice", label: "Divide by", help: "what the sum of agreeing changes is divided by", effect: "write", default: "weights", options: [{ value: "weights", label: "Their weights" }, { value: "count", label: "Their number" }, { value: "none", label: "Nothing" }] },
     elect: { kind: "choice", label: "Elect by", help: "what decides the sign", effect: "write", default: "sum", advanced: true, options: [{ value: "sum", label: "Sum" }, { value: "count", label: "Count" }] },
