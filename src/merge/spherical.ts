@@ -8,6 +8,9 @@ import { StudioError } from "../core/errors";
 
 export type Gram = readonly (readonly number[])[];
 
+/** The sine of an angle that comes from an arc cosine in float64 is known to about 1e-8: below this it is taken for 0. */
+const NOISE = 1e-7;
+
 /** |sum c_i v_i|^2 */
 const squared = (G: Gram, c: readonly number[]): number => Math.max(0, c.reduce((sum, a, i) => sum + a * c.reduce((inner, b, j) => inner + b * G[i]![j]!, 0), 0));
 /** <sum a_i v_i, sum b_i v_i> */
@@ -42,7 +45,7 @@ function arc(angle: number, t: number): [number, number] {
 export function nuslerp(G: Gram, t: number): [number, number] {
   const n = norms(G).map((x) => Math.max(x, 1e-7));
   const angle = Math.acos(clamp(G[0]![1]! / (n[0]! * n[1]!)));
-  return Math.abs(Math.sin(angle)) < 1e-7 ? [1 - t, t] : arc(angle, t);
+  return Math.abs(Math.sin(angle)) < NOISE ? [1 - t, t] : arc(angle, t);
 }
 
 /** Share of the second of two weighted models; a half where the weights cancel (METHODS 9, nuslerp). */
@@ -53,9 +56,9 @@ export const nuslerpShare = (first: number, second: number): number => (Math.abs
  * the sphere, times the weighted mean of the norms. Opposite directions that cancel: the straight line for two models.
  *   u_i = v_i / (|v_i| + eps),  m = sum w_i u_i / |sum w_i u_i|,  d = sum w_i (u_i - <u_i, m> m)
  *   v = (sum w_i |v_i|) (cos |d| m + sin |d| d / |d|)
- * Throws "bad-recipe" where more than two directions cancel. Source: mergekit multislerp (METHODS 9).
+ * Throws "bad-recipe" where more than two directions cancel; `where` is the tensor, in words. Source: mergekit multislerp (METHODS 9).
  */
-export function multislerp(G: Gram, weights: readonly number[], normalize: boolean, eps = 1e-8): number[] {
+export function multislerp(G: Gram, weights: readonly number[], normalize: boolean, eps = 1e-8, where = "a tensor"): number[] {
   const count = weights.length;
   if (count === 1) return [1];
   const sum = weights.reduce((a, b) => a + b, 0);
@@ -67,7 +70,7 @@ export function multislerp(G: Gram, weights: readonly number[], normalize: boole
   const meanNorm = Math.sqrt(squared(G, mean));
   if (meanNorm < eps) {
     if (count === 2) return w;
-    throw new StudioError("bad-recipe", `Merging with Multi-SLERP: the directions of ${count} models cancel in a tensor, so there is no mean direction. Change a weight.`, { title: "Directions cancel" });
+    throw new StudioError("bad-recipe", `Merging with Multi-SLERP: the directions of ${count} models cancel in ${where}, so there is no mean direction. Change a weight.`, { title: "Directions cancel", where });
   }
   const m = scale(mean, 1 / meanNorm);
   const beside = w.reduce<number[]>((total, x, i) => {
@@ -101,7 +104,8 @@ export function karcher(G: Gram, steps = 10, tolerance = 1e-5): number[] {
     for (const direction of directions) {
       const cos = clamp(inner(G, u, direction));
       const angle = Math.acos(cos);
-      if (angle < tolerance) continue;
+      // From a direction opposite to the mean all ways are equally short: it pulls nowhere.
+      if (angle < tolerance || Math.sin(angle) < NOISE) continue;
       tangent = plus(tangent, scale(plus(direction, scale(u, -cos)), (share * angle) / Math.sin(angle)));
     }
     const size = Math.sqrt(squared(G, tangent));

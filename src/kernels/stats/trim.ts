@@ -15,7 +15,7 @@ export type KeepRule =
  *   official  key >= the (n - int(n share))-th smallest           int(n share) + 1 entries; TIES, Yadav et al.
  *   density   key >= the k-th largest, k = max(1, floor(share n + 1e-9))
  *   mergekit  exactly max(1, int(share n)), equal keys by lowest index
- *   l2s       key >= the int(n (1 - share))-th smallest           Long-to-Short; all when that is 0
+ *   l2s       key >= the int(n drop)-th smallest, drop = 1 - share   Long-to-Short; all when that is 0
  */
 export type TrimRule = "numpy" | "exactK" | "official" | "density" | "mergekit" | "l2s";
 
@@ -31,8 +31,8 @@ export function keepRule(n: number, rule: TrimRule, share: number): KeepRule {
     case "density":
       return atLeast(n - Math.max(1, Math.floor(share * n + 1e-9)), n);
     case "l2s":
-      // The source counts what is dropped; 1e-9 undoes the rounding of 1 - share, so that 0.2 kept is 0.8 dropped.
-      return atLeast(Math.floor(n * (1 - share) + 1e-9) - 1, n);
+      // The source counts what is dropped: as decimals, so that 0.71 kept is 0.29 dropped, and then as its product truncates.
+      return atLeast(Math.trunc(n * Number((1 - share).toFixed(12))) - 1, n);
     case "exactK":
       return exactly(Math.floor(share * n + 0.5), n);
     case "mergekit":

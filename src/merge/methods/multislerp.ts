@@ -3,7 +3,7 @@ import { multislerp as interpolate } from "../spherical";
 import { defineMethod } from "./defineMethod";
 import { studied, withoutBase } from "./studied";
 
-const coefficientsOf = (gram: number[][], params: Params, weights: readonly number[]): number[] => interpolate(params.changes ? gram : withoutBase(gram), weights, params.normalize === true, params.eps as number);
+const coefficientsOf = (gram: number[][], params: Params, weights: readonly number[], where?: string): number[] => interpolate(params.changes ? gram : withoutBase(gram), weights, params.normalize === true, params.eps as number, where);
 
 /**
  * Multi-SLERP: the mean direction of two or more models, at their mean norm; with the base, of their changes.
@@ -32,7 +32,7 @@ export const multislerp = defineMethod({
   study: ({ changes }) => ({ kind: "gram", of: changes ? "changes" : "models", by: "tensor" }),
   tensorShares: (params, weights, { gram }) => coefficientsOf(gram!, params, weights),
   planTensor: ({ params, weights, study, tensor }) => {
-    const coefficients = coefficientsOf(studied(study?.gram, tensor.name), params, weights);
+    const coefficients = coefficientsOf(studied(study?.gram, tensor.name), params, weights, `"${tensor.name}"`);
     return params.changes ? { kind: "add", coefficients } : { kind: "combine", baseCoefficient: 0, coefficients };
   },
 });

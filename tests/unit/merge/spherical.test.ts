@@ -41,7 +41,8 @@ describe("multislerp", () => {
   it("returns one model as it is", () => expect(multislerp([[9]], [0.3], true)).toEqual([1]));
   it("takes the straight line where two directions cancel", () => expect(multislerp([[1, -1], [-1, 1]], [1, 1], true)).toEqual([0.5, 0.5]));
   it("refuses more directions that cancel, and weights that sum to 0", () => {
-    expect(() => multislerp([[1, -1, 0], [-1, 1, 0], [0, 0, 0]], [1, 1, 1], true)).toThrow(/directions of 3 models cancel/);
+    expect(() => multislerp([[1, -1, 0], [-1, 1, 0], [0, 0, 0]], [1, 1, 1], true)).toThrow(/directions of 3 models cancel in a tensor/);
+    expect(() => multislerp([[1, -1, 0], [-1, 1, 0], [0, 0, 0]], [1, 1, 1], true, 1e-8, '"model.norm.weight"')).toThrow(/cancel in "model.norm.weight"/);
     expect(() => multislerp([[1, 0], [0, 1]], [1, -1], true)).toThrow(/weights sum to 0/);
   });
 });
@@ -53,6 +54,11 @@ describe("karcher", () => {
   });
   it("halves the angle between two vectors and takes their mean norm", () => expectClose(combine(karcher([[1, 0], [0, 9]]), [[1, 0], [0, 3]]), [Math.SQRT2, Math.SQRT2], 1e-9));
   it("gives a zero tensor no direction, but a share of the norm", () => expectClose(karcher([[4, 0], [0, 0]]), [0.5, 0]));
+  it("takes the first of two opposite directions, at the mean norm", () => {
+    expectClose(combine(karcher(gramOf([[3], [-1]])), [[3], [-1]]), [2]);
+    expectClose(combine(karcher(gramOf([[1, 2, -1], [-1, -2, 1]])), [[1, 2, -1], [-1, -2, 1]]), [1, 2, -1]);
+  });
+  it("leaves an opposite model out of the direction, three on a line", () => expectClose(combine(karcher(gramOf([[2], [1], [-3]])), [[2], [1], [-3]]), [2]));
   it("gives zeros for zeros", () => expect(karcher([[0, 0], [0, 0]])).toEqual([0, 0]));
   it("does not depend on the order of the models", () => {
     const given = vectors(3, 12, 77);

@@ -64,6 +64,9 @@ describe("worked examples", () => {
   test("0.2 kept is 0.8 dropped in Long-to-Short's count", () => {
     expect(keepRule(10, "l2s", 0.2)).toEqual({ kind: "atLeast", index: 7 });
     expect(keepRule(960, "l2s", 0.2)).toEqual({ kind: "atLeast", index: 767 });
+    // 100 * 0.29 is 28.999999999999996, which truncates to 28; 0.71 is what 1 - 0.29 is meant to be.
+    expect(keepRule(100, "l2s", 0.71)).toEqual({ kind: "atLeast", index: 27 });
+    expect(keepRule(100, "l2s", 1 - 0.29)).toEqual({ kind: "atLeast", index: 27 });
   });
 
   test("a share outside 0..1 is refused", () => {
