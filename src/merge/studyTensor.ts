@@ -65,7 +65,13 @@ export async function studyTensor(study: Study, sides: StudySides, signal: Abort
   }
 }
 
-async function gram({ of, by }: Study & { kind: "gram" }, sides: StudySides, signal: AbortSignal): Promise<TensorStudy> {
+/** Lines along the first dimension: as many as entries in all the others, which for a vector is one. */
+function columnsOf({ base }: StudySides): number {
+  return base.source.tensors.get(base.name)!.shape.slice(1).reduce((a, b) => a * b, 1);
+}
+
+async function gram({ of, by }: Study & { kind: "gram" }, given: StudySides, signal: AbortSignal): Promise<TensorStudy> {
+  const sides = by === "column" ? { ...given, cols: columnsOf(given) } : given;
   const count = sides.tuned.length + (of === "models" ? 1 : 0);
   const pairs = Array.from({ length: count }, (_, i) => Array.from({ length: count - i }, (_, j) => [i, i + j] as const)).flat();
   const { cols } = sides;

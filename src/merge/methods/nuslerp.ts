@@ -52,7 +52,8 @@ export const nuslerp = defineMethod({
       return params.changes ? { kind: "add", coefficients: both } : { kind: "combine", baseCoefficient: 0, coefficients: both };
     }
     const { first, second } = lines(params.changes ? study : modelLines(study), tensor.name, t);
-    return { kind: "rows", by: lineOf(params) as RowsOp["by"], cols, change: params.changes === true, base: new Float32Array(first.length), coefficients: [first, second] };
+    // Columns run along the first dimension: there are as many as entries in all the others.
+    return { kind: "rows", by: lineOf(params) as RowsOp["by"], cols: params.rowWise ? first.length : cols, change: params.changes === true, base: new Float32Array(first.length), coefficients: [first, second] };
   },
 });
 

@@ -28,7 +28,8 @@ describe("data-free methods", () => {
         base: [...(await valuesOf(base, name))],
         models: await Promise.all(models.map(async ({ id }) => [...(await valuesOf(tuned[id as keyof typeof tuned], name))])),
         weights: models.map((m) => m.weight as number),
-        cols: shape.length >= 2 ? shape.at(-1)! : shape[0]!,
+        cols: shape.at(-1)!,
+        columns: shape.slice(1).reduce((a, c) => a * c, 1),
       });
     }
     b = bench((await watchedGpu()).gpu, { base, ...tuned });

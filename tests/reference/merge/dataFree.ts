@@ -7,6 +7,8 @@ export interface WholeTensor {
   weights: number[];
   /** Entries per row; a vector is one row. */
   cols: number;
+  /** Lines along the first dimension; a vector is one. */
+  columns: number;
 }
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
@@ -30,7 +32,7 @@ export function nuslerp(t: WholeTensor, how: "tensor" | "row" | "column", change
   const share = t.weights[1]! / (t.weights[0]! + t.weights[1]!);
   const [a, b] = (changes ? delta(t) : t.models) as [number[], number[]];
   const out = zeros(t);
-  const lines = how === "tensor" ? [a.map((_, i) => i)] : how === "row" ? Array.from({ length: a.length / t.cols }, (_, r) => Array.from({ length: t.cols }, (_, c) => r * t.cols + c)) : Array.from({ length: t.cols }, (_, c) => Array.from({ length: a.length / t.cols }, (_, r) => r * t.cols + c));
+  const lines = how === "tensor" ? [a.map((_, i) => i)] : how === "row" ? Array.from({ length: a.length / t.cols }, (_, r) => Array.from({ length: t.cols }, (_, c) => r * t.cols + c)) : Array.from({ length: t.columns }, (_, c) => Array.from({ length: a.length / t.columns }, (_, r) => r * t.columns + c));
   for (const line of lines) nuslerpReference(line.map((i) => a[i]!), line.map((i) => b[i]!), share).forEach((v, j) => (out[line[j]!] = v));
   return changes ? add(t.base, out) : out;
 }
