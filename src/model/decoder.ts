@@ -94,6 +94,7 @@ export function createDecoder(gpu: Gpu, source: TensorSource, config: ModelConfi
         for (let layer = 0; layer < config.layers; layer++) {
           await run.forwardBlock(layer, false);
           if (hidden) await run.readHidden(hidden);
+          await opts.visitor?.blockDone?.(layer);
           opts.onBlock?.(layer);
         }
         const { logitsOf, onLogitsPanel, loss = true } = opts;

@@ -29,4 +29,6 @@ export interface ForwardVisitor {
   /** Every linear layer and RMSNorm of the model, in the order in which they are computed. */
   input?(at: ModuleInput, batch: GradientBatch): Promise<void>;
   output?(at: ModuleOutput, batch: GradientBatch): Promise<void>;
+  /** All modules of the block have been shown, for every batch. */
+  blockDone?(layer: number): Promise<void>;
 }

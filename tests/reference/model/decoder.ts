@@ -36,6 +36,8 @@ const plus = (a: Float64Array, b: Float64Array): Float64Array => a.map((value, i
 class Pass {
   readonly gradients: Parameters = new Map();
   readonly hidden: Float64Array[] = [];
+  readonly inputs: Parameters = new Map();
+  readonly outputs: Parameters = new Map();
   readonly T: number;
   private readonly undo: (() => void)[] = [];
 
@@ -63,8 +65,11 @@ class Pass {
     const W = this.of(`${module}.weight`);
     const b = this.parameters.get(`${module}.bias`);
     const N = W.length / K;
+    const y = linear(x, W, K, b);
+    this.inputs.set(`${module}.weight`, x);
+    this.outputs.set(`${module}.weight`, y);
     return {
-      y: linear(x, W, K, b),
+      y,
       back: (dy) => {
         const dW = new Float64Array(W.length);
         const db = new Float64Array(N);
@@ -87,8 +92,11 @@ class Pass {
 
   private normStep(name: string, x: Float64Array): { y: Float64Array; back: (dy: Float64Array) => Float64Array } {
     const gain = this.of(name);
+    const { y } = rmsnorm(x, gain, this.config.rmsEps);
+    this.inputs.set(name, x);
+    this.outputs.set(name, y);
     return {
-      y: rmsnorm(x, gain, this.config.rmsEps).y,
+      y,
       back: (dy) => {
         const { dx, dweight } = rmsnormBackward(x, gain, this.config.rmsEps, dy);
         this.into(name, dweight);
@@ -177,11 +185,14 @@ export interface ReferenceForward {
   logits: Float64Array;
   /** Embedding output, then the output of each block, [L, C]. */
   hidden: Float64Array[];
+  /** What goes into and comes out of each linear layer and norm, by the name of its weight; a tied head by the embedding's. */
+  inputs: Parameters;
+  outputs: Parameters;
 }
 
 export function forward(config: ModelConfig, parameters: Parameters, tokens: readonly number[], options: LossOptions = {}): ReferenceForward {
   const pass = new Pass(config, parameters, tokens);
-  return { ...pass.run(options, false), hidden: pass.hidden };
+  return { ...pass.run(options, false), hidden: pass.hidden, inputs: pass.inputs, outputs: pass.outputs };
 }
 
 /** Loss of one sequence and its gradient for every parameter, by name. */
