@@ -43,6 +43,15 @@ export interface ExpertShape {
   median: number | undefined;
 }
 
+/** A stage after the merge: which share of its merged change each tensor keeps, on average over its entries. */
+export interface StageShape {
+  id: string;
+  label: string;
+  /** Over the tensors that it treats, each counted once; undefined until it is measured. */
+  mean: number | undefined;
+  tensors: { name: string; layer: number | undefined; share: number }[];
+}
+
 export interface Shape {
   experts: ExpertShape[];
   /** One sentence for the page head: which layer takes least and most. */
@@ -53,4 +62,6 @@ export interface Shape {
   /** Set while a pass is needed for the options chosen. */
   needsPass: boolean;
   warnings: string[];
+  /** Of a recipe with stages after the merge, in their order. */
+  stages?: StageShape[];
 }

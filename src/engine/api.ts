@@ -8,7 +8,8 @@ import type { OnProgress } from "../core/progress";
 import type { ErrorDetails } from "../core/errors";
 import type { ParamSpecs } from "../core/params";
 import type { Shape } from "../core/shape";
-import type { KernelRecord, Recipe, Reconciliation } from "../core/recipe";
+import type { KernelRecord, PostStage, Recipe, Reconciliation } from "../core/recipe";
+import type { MethodNote } from "../merge/methods/notes";
 import type { PhaseTimes, StageTime } from "../core/stages";
 
 export type { PhaseTimes, Stage, StageTime } from "../core/stages";
@@ -79,14 +80,38 @@ export interface MethodInfo {
   summary: string;
   formula: string;
   source: string;
-  needs: { base: boolean; fisher: boolean; minModels: number; maxModels: number };
+  needs: { base: boolean; fisher: boolean; calibration?: boolean; minModels: number; maxModels: number };
   params: ParamSpecs;
   presets: { id: string; label: string; params: Record<string, number | string | boolean> }[];
+  /** What the methods page says of it. */
+  note?: MethodNote;
+}
+
+/** A method that comes after a merge. */
+export interface PostInfo {
+  id: string;
+  label: string;
+  summary: string;
+  formula: string;
+  source: string;
+  measures: "base" | "both";
+  params: ParamSpecs;
+  presets: { id: string; label: string; params: Record<string, number | string | boolean> }[];
+  note: Omit<MethodNote, "family">;
+}
+
+/** A method with stages after it, under the name that papers give the pair; `defaultRecipe` takes its id. */
+export interface ComboInfo {
+  id: string;
+  label: string;
+  summary: string;
+  method: string;
+  then: PostStage[];
 }
 
 // ---------------------------------------------------------------- shape
 
-export type { ExpertShape, LayerRow, Shape, TensorRow } from "../core/shape";
+export type { ExpertShape, LayerRow, Shape, StageShape, TensorRow } from "../core/shape";
 
 /** What became of the reads of a job: made ahead of their use; planned, but not begun in time; not planned; made in vain. */
 export interface ReadCounts {
@@ -251,6 +276,8 @@ export interface ExportReport {
 export interface EngineApi {
   gpu(): Promise<GpuInfo>;
   methods(): Promise<MethodInfo[]>;
+  /** What can come after a merge, the pairs that papers name, and the groups of the method list in their order. */
+  postprocesses(): Promise<{ posts: PostInfo[]; combos: ComboInfo[]; families: string[] }>;
 
   models(): Promise<StoredModel[]>;
   /**

@@ -1,3 +1,5 @@
+import { DEFAULT_CALIBRATION } from "../core/calibration";
+import { sha256 } from "../core/digest";
 import { StudioError, throwIfCancelled, toStudioError } from "../core/errors";
 import type { OutputFolder } from "../core/files";
 import { pausable, pausableOutput } from "../core/pause";
@@ -6,10 +8,12 @@ import { Scratch } from "../core/scratch";
 import type { Checkpoint } from "../core/tensors";
 import { computeShape } from "../analysis/shape";
 import { preflight } from "../analysis/preflight";
-import type { TensorStats } from "../fisher/types";
+import type { ArrayStore, TensorStats } from "../fisher/types";
 import type { Gpu } from "../gpu/gpu";
 import { kernelsText } from "../export/recipeFile";
 import { adapterFacts, noAdapter } from "../gpu/info";
+import { FAMILIES } from "../merge/methods/notes";
+import { COMBOS, postInfo, POSTS } from "../merge/post";
 import { METHODS, methodInfo, methodOf, passKey, resolveParams } from "../merge/methods";
 import type { KeyValue } from "../store/keyValue";
 import type { Library } from "../store/library";
@@ -26,6 +30,8 @@ import { withLessMemory } from "./lessMemory";
 import { measurePass } from "./measuring";
 import { isTrimmed, studyOf } from "./operation";
 import { requireGradients } from "./passes";
+import { measureStage } from "./stagePass";
+import { stageKey, stageShapes, stagesOf } from "./stages";
 import { PassStore, type StoredPass } from "./passStore";
 import type { Plan } from "./planner";
 import { clocked, readMergeAhead } from "./reading";
@@ -60,6 +66,9 @@ export interface EngineEnv {
   ingest?: "copy" | "in place";
 }
 
+/** Name of what a text stands for: 96 bits are enough to tell passes apart. */
+const shortHash = async (text: string): Promise<string> => (await sha256(text)).slice(0, 24);
+
 /** The engine: the same object in a worker of the tab, in a terminal and in tests. */
 export function createEngine(env: EngineEnv): EngineApi {
   const jobs = new Jobs();
@@ -87,17 +96,13 @@ export function createEngine(env: EngineEnv): EngineApi {
   };
   const open = async (recipe: Recipe): Promise<RecipeContext> => openRecipe(await withHashes(recipe), (id) => env.library.get(id));
   const keyOf = async (context: RecipeContext): Promise<string> => {
-    const hash = async (text: string): Promise<string> => {
-      const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-      return Array.from(new Uint8Array(digest).slice(0, 12), (b) => b.toString(16).padStart(2, "0")).join("");
-    };
     const text = passKey(context.method, context.params, context.recipe, { settings: context.settings, outputs: context.outputs, leftOut: context.plan.leftOut });
-    const plain = await hash(text);
+    const plain = await shortHash(text);
     const record = context.recipe.kernels;
     if (!record || !context.method.needs.fisher) return plain;
     // A pass that ran as the recipe says will do, whoever asked for it.
     const known = (await passes.get(plain))?.report.kernels;
-    return known && kernelsText(known) === kernelsText(record) ? plain : hash(`${text}\n${kernelsText(record)}`);
+    return known && kernelsText(known) === kernelsText(record) ? plain : shortHash(`${text}\n${kernelsText(record)}`);
   };
   /** With the kernels of its pass in the recipe that is written beside the model. */
   const recorded = (context: RecipeContext, pass: StoredPass | undefined): RecipeContext => {
@@ -118,9 +123,8 @@ export function createEngine(env: EngineEnv): EngineApi {
     return computeShape(context.recipe, context.params, context.method, all, { ...state, settings: context.settings });
   };
 
-  /** The pass of a recipe: the stored one, the one in work for another job, or a new one. */
-  const passFor = async (context: RecipeContext, jobId: string, signal: AbortSignal, onProgress: Parameters<EngineApi["measure"]>[2], onPartial: (shape: Shape) => void): Promise<StoredPass> => {
-    const key = await keyOf(context);
+  /** A pass by its key: the stored one, the one in work for another job, or a new one. */
+  const stored = async (key: string, signal: AbortSignal, make: () => Promise<StoredPass>): Promise<StoredPass> => {
     for (;;) {
       const known = await passes.get(key);
       if (known) return known;
@@ -130,10 +134,7 @@ export function createEngine(env: EngineEnv): EngineApi {
       await Promise.race([other.catch(() => undefined), new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }))]);
       throwIfCancelled(signal);
     }
-    const mine = alone(env.locks, `pass:${key}`, () => measurePass(
-      { device, passes, resources, kernels, facts: gpuFacts, fisherFile: env.fisherFile && ((name, size) => env.fisherFile!(name, size)), shapeOf: (stats) => shapeOf(context, stats, { complete: false, needsPass: true }) },
-      context, { key, jobId, signal, onProgress, onPartial },
-    ));
+    const mine = alone(env.locks, `pass:${key}`, make);
     inWork.set(key, mine);
     try {
       return await mine;
@@ -141,10 +142,33 @@ export function createEngine(env: EngineEnv): EngineApi {
       inWork.delete(key);
     }
   };
+  const host = { device, passes, resources, kernels, facts: gpuFacts, fisherFile: env.fisherFile && ((name: string, size: number) => env.fisherFile!(name, size)) };
+  const passFor = async (context: RecipeContext, jobId: string, signal: AbortSignal, onProgress: Parameters<EngineApi["measure"]>[2], onPartial: (shape: Shape) => void): Promise<StoredPass> => {
+    const key = await keyOf(context);
+    return stored(key, signal, () => measurePass({ ...host, shapeOf: (stats) => shapeOf(context, stats, { complete: false, needsPass: true }) }, context, { key, jobId, signal, onProgress, onPartial }));
+  };
+
+  const stageKeys = (context: RecipeContext): Promise<string[]> => Promise.all(stagesOf(context).map((_, i) => shortHash(stageKey(context, i))));
+  /** What was found for each stage; undefined where it was not measured yet. */
+  const stageFindings = async (context: RecipeContext): Promise<(ArrayStore | undefined)[]> => Promise.all((await stageKeys(context)).map(async (key) => ((await passes.get(key)) ? passes.arrays(key) : undefined)));
+  /** What the merge is made from, with every stage after it measured, each on the model of those before. */
+  const measuredOf = async (context: RecipeContext, pass: StoredPass | undefined, shape: Shape, jobId: string, signal: AbortSignal, onProgress: Parameters<EngineApi["measure"]>[2]): Promise<Measured | undefined> => {
+    const key = pass?.key ?? "";
+    const merge: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(key), arrays: passes.arrays(key) };
+    const keys = await stageKeys(context);
+    if (keys.length === 0) return merge;
+    const measured: Measured & { stages: ArrayStore[] } = { ...(merge ?? { stats: new Map(), masks: passes.masks(key), arrays: passes.arrays(key) }), stages: [] };
+    for (const [index, stage] of keys.entries()) {
+      await stored(stage, signal, () => measureStage(host, context, { key: stage, index, shape, measured, jobId, signal, onProgress }));
+      measured.stages.push(passes.arrays(stage));
+    }
+    return measured;
+  };
 
   return {
     gpu: gpuFacts,
     methods: async () => METHODS.map(methodInfo),
+    postprocesses: async () => ({ posts: POSTS.map(postInfo), combos: [...COMBOS], families: [...FAMILIES] }),
 
     models: () => env.library.list(),
     ingest: (jobId, folder, options, onProgress) => jobs.run(jobId, (signal) => env.library.ingest(jobId, folder, { ...options, signal, onProgress })),
@@ -160,27 +184,38 @@ export function createEngine(env: EngineEnv): EngineApi {
     preflight: async (baseId, modelIds, reconciliation) => preflight(await env.library.get(baseId), await Promise.all(modelIds.map((id) => env.library.get(id))), reconciliation),
 
     async defaultRecipe(methodId, baseId, modelIds) {
-      const method = methodOf(methodId);
+      const combo = COMBOS.find((c) => c.id === methodId);
+      const method = methodOf(combo?.method ?? methodId);
       const [base, ...experts] = (await Promise.all([baseId, ...modelIds].map((id) => env.library.get(id)))) as [Checkpoint, ...Checkpoint[]];
       const { reconciliation } = await preflight(base, experts);
-      const name = `${base.name}-${method.id}`.toLowerCase().replace(/[^a-z0-9._-]+/g, "-");
+      const name = `${base.name}-${methodId}`.toLowerCase().replace(/[^a-z0-9._-]+/g, "-");
       return withHashes({
         version: 1, method: method.id,
         base: { id: baseId, name: base.name },
         models: experts.map((e, i) => ({ id: modelIds[i]!, name: e.name })),
-        params: resolveParams(method, {}),
+        params: resolveParams(method, combo?.params ?? {}),
+        ...(combo ? { then: combo.then } : {}),
+        ...(combo || method.needs.calibration ? { calibration: DEFAULT_CALIBRATION } : {}),
         reconciliation,
         output: { dtype: "base", maxShardBytes: 5_000_000_000, name },
       });
     },
 
     measure: (jobId, recipe, onProgress, onPartial) =>
-      jobs.run(jobId, async (signal) => (await passFor(await open(recipe), jobId, signal, onProgress, onPartial)).report),
+      jobs.run(jobId, async (signal) => {
+        const context = await open(recipe);
+        const pass = await passFor(context, jobId, signal, onProgress, onPartial);
+        await measuredOf(context, pass, shapeOf(context, pass.stats, { complete: true, needsPass: false }), jobId, signal, onProgress);
+        return pass.report;
+      }),
 
     async shape(recipe) {
       const context = await open(recipe);
       const pass = await passes.get(await keyOf(context));
-      return shapeOf(context, pass?.stats ?? [], { complete: pass !== undefined || !needsPass(context), needsPass: pass === undefined && needsPass(context), warnings: pass?.report.warnings ?? [] });
+      const findings = await stageFindings(context);
+      const missing = (pass === undefined && needsPass(context)) || findings.includes(undefined);
+      const shape = shapeOf(context, pass?.stats ?? [], { complete: !missing, needsPass: missing, warnings: pass?.report.warnings ?? [] });
+      return findings.length > 0 ? { ...shape, stages: await stageShapes(context, findings) } : shape;
     },
 
     async plan(recipe, budgets, rates) {
@@ -212,10 +247,10 @@ export function createEngine(env: EngineEnv): EngineApi {
         const pass = needsPass(opened) ? await passFor(opened, jobId, signal, onProgress, () => undefined) : await passes.get(await keyOf(opened));
         const context = recorded(opened, pass);
         const shape = shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false, warnings: pass?.report.warnings ?? [] });
+        const measured = await measuredOf(context, pass, shape, jobId, signal, onProgress);
         const once = async (gpu: Gpu | undefined, { memory }: Plan): Promise<ExportReport> => {
           const adapter = gpu?.facts.name ?? "CPU";
           const output = await env.openOutput(target, await outputJob(context, shape, adapter));
-          const measured: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(pass.key), arrays: passes.arrays(pass.key) };
           try {
             if (gpu) gpu.budgetBytes = resources.gpuBytes;
             const models = { ...context, base: pausable(resources.timed(context.base), signal), experts: context.experts.map((e) => pausable(resources.timed(e), signal)) };

@@ -10,8 +10,8 @@ export interface StoredPass {
   report: MeasureReport;
 }
 
-/** Passes that are kept, unfinished ones among them; a 7B pass is 0.8 GB of masks. */
-const KEPT = 3;
+/** Passes that are kept, unfinished ones and those of later stages among them; a 7B pass is 0.8 GB of masks. */
+const KEPT = 4;
 const ORDER = "order";
 
 /**

@@ -43,7 +43,8 @@ function operationReads(context: RecipeContext): Parameters<typeof mergeReads>[2
   return (tensor) => {
     const output = byName.get(tensor.name);
     if (!output) return { base: tensor.from === "base", experts: experts.map((_, k) => tensor.from !== "base" && k === 0) };
-    return { ...readsOf(plannedOperation(context, output), experts.length), wholeRows: masksNeedRows(studyOf(context, output)) };
+    const reads = readsOf(plannedOperation(context, output), experts.length);
+    return { ...reads, base: reads.base || (context.recipe.then ?? []).length > 0, wholeRows: masksNeedRows(studyOf(context, output)) };
   };
 }
 

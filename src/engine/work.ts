@@ -5,11 +5,12 @@ import type { Mask, TensorOp } from "../merge/ops";
 import type { ArrayStore, MaskStore, TensorStats } from "../fisher/types";
 import { makerState } from "../kernels/stats/maskMaker";
 import type { PassOutput } from "../fisher/measure";
-import { MERGE_SLICE, readSlice, withMasks, type RowOp, type TensorWork } from "../export/mergeTensor";
-import { specialTokenClashes, tokenizerFacts } from "../analysis/preflightTokens";
+import { MERGE_SLICE, readSlice, withMasks, type TensorWork } from "../export/mergeTensor";
 import type { Shape } from "../analysis/types";
 import type { OutputTensor } from "../model/pairing";
 import type { RecipeContext } from "./context";
+import { ownRows, rowsOf } from "./rows";
+import { stageOps, stagesOf } from "./stages";
 import { factsOf, settingsAt } from "./operation";
 
 /** What a pass left behind for the merge. */
@@ -17,6 +18,8 @@ export interface Measured {
   stats: ReadonlyMap<string, TensorStats>;
   masks: MaskStore;
   arrays: ArrayStore;
+  /** What the stages after the merge found, in their order. */
+  stages?: ArrayStore[];
 }
 
 /**
@@ -27,7 +30,7 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
   const { method, params, experts, outputs } = context;
   const byName = new Map(outputs.map((o) => [o.name, o]));
   const rows = shape.experts.map((e) => new Map(e.tensors.map((t) => [t.name, t])));
-  const clashes = await clashRows(context);
+  const own = await ownRows(context);
 
   const build = async (output: PassOutput, majority: number | undefined): Promise<TensorWork> => {
     const stats = measured?.stats.get(output.name);
@@ -56,8 +59,7 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
         ...(stats?.study ? { study: stats.study } : {}),
         rescale: experts.map((_, k) => stats?.experts[k]?.rescale ?? 1),
       });
-    const other: RowOp[] = [];
-    if (output.role.isEmbedding || output.role.isHead) for (const id of clashes.ids) if (id < output.shape[0]!) other.push({ row0: id, row1: id + 1, op: clashes.op });
+    const other = rowsOf(output, own);
     return { op: plan(alphas), ...(other.length > 0 ? { rows: other } : {}), ...(makers ? { makers } : {}) };
   };
 
@@ -69,23 +71,19 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
       if (!output) continue;
       const work = await build(output, 0);
       const states = experts.map(() => makerState());
-      for (let start = 0; start < tensor.elements; start += MERGE_SLICE) {
+      for (let start = 0; start < output.elements; start += MERGE_SLICE) {
         throwIfCancelled(signal);
-        const cut = withMasks(work, await readSlice(context, tensor, work, start, Math.min(MERGE_SLICE, tensor.elements - start)), states);
+        const cut = withMasks(work, await readSlice(context, tensor, work, start, Math.min(MERGE_SLICE, output.elements - start)), states);
         if (cut.op.kind === "ties") majority += voteBalance(cut.op, cut.slice);
       }
     }
   }
+  const stages = stagesOf(context).flatMap((stage, i) => (measured?.stages?.[i] ? [stageOps(context, stage, measured.stages[i]!)] : []));
   return async (tensor) => {
     const output = byName.get(tensor.name);
-    return output && build(output, majority);
+    if (!output) return undefined;
+    const work = await build(output, majority);
+    const then = (await Promise.all(stages.map((opOf) => opOf(output)))).filter((op) => op !== undefined);
+    return then.length > 0 ? { ...work, then } : work;
   };
-}
-
-/** Rows of ids that carry two meanings, and what they take (METHODS 8.4). */
-async function clashRows({ recipe, base, experts }: RecipeContext): Promise<{ ids: number[]; op: TensorOp }> {
-  const choice = recipe.reconciliation.clashRows;
-  const op: TensorOp = choice === "base" ? { kind: "copy" } : { kind: "copy", source: 0 };
-  if (choice === "mix") return { ids: [], op };
-  return { ids: specialTokenClashes(await tokenizerFacts(base), await tokenizerFacts(experts[0]!)).map((c) => c.id), op };
 }

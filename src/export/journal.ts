@@ -1,3 +1,4 @@
+import { sha256 } from "../core/digest";
 import type { FileMark } from "../core/files";
 import type { OutputPlan, PlannedShard } from "./plan";
 
@@ -34,11 +35,6 @@ export function markIn(shard: PlannedShard, note: ExportNote | undefined): FileM
   return bytes === shard.bytes || shard.tensors.some((t) => t.begin === bytes) ? current.mark : undefined;
 }
 
-const digest = async (text: string): Promise<string> => {
-  const bytes = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(bytes), (b) => b.toString(16).padStart(2, "0")).join("");
-};
-
 /**
  * What the bytes of an export follow from: two exports with one key write the same files, so that one can go on where the
  * other stopped. `inputs` names the models by content, `numbers` is what the pass found, `adapter` rounds its own way.
@@ -46,5 +42,5 @@ const digest = async (text: string): Promise<string> => {
 export async function exportKey(job: { recipeHash: string; plan: OutputPlan; inputs: unknown; numbers: unknown; adapter: string }): Promise<string> {
   const { recipeHash, plan, inputs, numbers, adapter } = job;
   const shards = plan.shards.map((s) => [s.path, s.bytes, new TextDecoder().decode(s.header), s.tensors.map((t) => [t.from, t.action, t.baseName, t.tunedNames])]);
-  return digest(JSON.stringify([recipeHash, shards, inputs, numbers, adapter]));
+  return sha256(JSON.stringify([recipeHash, shards, inputs, numbers, adapter]));
 }

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { sha256 } from "../core/digest";
 import { StudioError } from "../core/errors";
 import type { KernelRecord, ModelRef, Recipe } from "../core/recipe";
 import { suggest } from "../core/suggest";
@@ -56,6 +57,7 @@ const schema = v.strictObject({
     clashRows: word("mix", "base", "finetuned"),
     rows: v.optional(v.record(v.pipe(v.string(), v.regex(/^\d+$/, "expected a token id")), word("mix", "base", "finetuned"), "expected an object of token ids")),
     vocabulary: v.optional(word("base", "finetuned", "common")),
+    stopIds: v.optional(word("base", "finetuned")),
   }),
   output: v.strictObject({
     dtype: word("base", "F32", "F16", "BF16"),
@@ -140,7 +142,7 @@ export function parseRecipe(source: string): Recipe {
  */
 function ordered(recipe: Recipe, whole: boolean): Record<string, unknown> {
   const ref = ({ id, name, hash, weight, params }: ModelRef): Record<string, unknown> => ({ ...(whole && id !== undefined ? { id } : {}), name, ...(hash !== undefined ? { hash } : {}), ...(weight !== undefined ? { weight } : {}), ...(params ? { params: Object.fromEntries(sorted(params)) } : {}) });
-  const { tied, context, tokenizer, chatTemplate, generationConfig, clashRows, rows, vocabulary } = recipe.reconciliation;
+  const { tied, context, tokenizer, chatTemplate, generationConfig, clashRows, rows, vocabulary, stopIds } = recipe.reconciliation;
   const { vary, tensors, then, calibration: texts } = recipe;
   const { dtype, maxShardBytes, name } = recipe.output;
   return {
@@ -154,7 +156,7 @@ function ordered(recipe: Recipe, whole: boolean): Record<string, unknown> {
     ...(then && then.length > 0 ? { then: then.map((s) => ({ method: s.method, params: Object.fromEntries(sorted(s.params)) })) } : {}),
     ...(texts ? { calibration: { source: texts.source, name: texts.name, ...(texts.texts ? { texts: texts.texts } : {}), samples: texts.samples, maxTokens: texts.maxTokens, seed: texts.seed } } : {}),
     ...(recipe.tokens ? { tokens: recipe.tokens } : {}),
-    reconciliation: { tied, context, tokenizer, chatTemplate, generationConfig, clashRows, ...(rows && Object.keys(rows).length > 0 ? { rows: Object.fromEntries(sorted(rows)) } : {}), ...(vocabulary ? { vocabulary } : {}) },
+    reconciliation: { tied, context, tokenizer, chatTemplate, generationConfig, clashRows, ...(rows && Object.keys(rows).length > 0 ? { rows: Object.fromEntries(sorted(rows)) } : {}), ...(vocabulary ? { vocabulary } : {}), ...(stopIds ? { stopIds } : {}) },
     output: { dtype, maxShardBytes, name },
     ...(whole && recipe.kernels ? { kernels: orderedKernels(recipe.kernels) } : {}),
   };
@@ -179,6 +181,5 @@ export const compactRecipe = (recipe: Recipe): string => JSON.stringify(ordered(
 
 /** First 16 hex digits of SHA-256 over the compact form: the name of a recipe in the history and on the model card. */
 export async function recipeHash(recipe: Recipe): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(compactRecipe(recipe)));
-  return Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("").slice(0, 16);
+  return (await sha256(compactRecipe(recipe))).slice(0, 16);
 }

@@ -1,3 +1,4 @@
+import { DEFAULT_CALIBRATION } from "../../core/calibration";
 import { StudioError } from "../../core/errors";
 import type { ParamValue, Recipe } from "../../core/recipe";
 import type { MethodInfo, StoredModel } from "../../engine/api";
@@ -48,10 +49,11 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
 
   return {
     methods: [],
+    postprocesses: { posts: [], combos: [], families: [] },
     recipe: undefined,
     setMethod: async (id) => {
       const { baseId, modelIds, recipe } = get();
-      if (!recipe || baseId === undefined || recipe.method === id) return;
+      if (!recipe || baseId === undefined || (recipe.method === id && !recipe.then?.length)) return;
       try {
         const fresh = await env.engine.defaultRecipe(id, baseId, modelIds);
         change("method", (now) => ({ ...fresh, reconciliation: now.reconciliation, output: now.output, models: fresh.models.map((m, i) => ({ ...now.models[i], ...m })) }));
@@ -77,6 +79,10 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
     },
     setModelWeight: (index, weight) =>
       change(`weight ${index}`, (recipe) => ({ ...recipe, models: recipe.models.map((m, i) => (i === index ? { ...m, weight } : m)) })),
+    setThen: (then) => {
+      const { recipe } = get();
+      if (recipe) change("stages", ({ then: _, ...rest }) => ({ ...rest, ...(then.length > 0 ? { then, calibration: rest.calibration ?? DEFAULT_CALIBRATION } : {}) }));
+    },
     setReconciliation: (part) => {
       change("reconciliation", (recipe) => ({ ...recipe, reconciliation: { ...recipe.reconciliation, ...part } }));
       void get().runPreflight();

@@ -2,9 +2,9 @@
  * The one store's shape: plain data and actions, a slice per file. Buffers, files and the engine stay outside.
  * `createStudioStore(engine)` is given the engine client, so that a test gives it a fake.
  */
-import type { Budgets, ExportPlan, ExportReport, ExportTarget, Forecast, GpuInfo, IncomingFolder, KernelsInUse, MeasureReport, MethodInfo, PlainError, Preflight, Shape, StorageInfo, StoredModel, UnfinishedExport } from "../../engine/api";
+import type { Budgets, ComboInfo, ExportPlan, ExportReport, ExportTarget, Forecast, GpuInfo, IncomingFolder, KernelsInUse, MeasureReport, MethodInfo, PlainError, PostInfo, Preflight, Shape, StorageInfo, StoredModel, UnfinishedExport } from "../../engine/api";
 import type { Progress } from "../../core/progress";
-import type { ParamValue, Recipe, Reconciliation, OutputOptions } from "../../core/recipe";
+import type { ParamValue, PostStage, Recipe, Reconciliation, OutputOptions } from "../../core/recipe";
 
 export type StepId = "load" | "check" | "shape" | "try" | "save";
 
@@ -65,6 +65,8 @@ export interface CheckpointsSlice {
 
 export interface RecipeSlice {
   methods: MethodInfo[];
+  /** What can come after a merge, and the groups of the method list. */
+  postprocesses: { posts: PostInfo[]; combos: ComboInfo[]; families: string[] };
   /** Undefined until two models are chosen. */
   recipe: Recipe | undefined;
   setMethod(id: string): Promise<void>;
@@ -73,6 +75,8 @@ export interface RecipeSlice {
   resetAll(): void;
   applyPreset(id: string): void;
   setModelWeight(index: number, weight: number): void;
+  /** Replaces the stages after the merge. */
+  setThen(then: PostStage[]): void;
   setReconciliation(change: Partial<Reconciliation>): void;
   setOutput(change: Partial<OutputOptions>): void;
   /** Restores a whole form from a dropped recipe.json. */
@@ -134,7 +138,7 @@ export interface RunRecord {
 export interface ViewSlice {
   step: StepId;
   theme: "system" | "light" | "dark";
-  drawer: "none" | "gpu" | "storage" | "history" | "keys" | "palette" | "network";
+  drawer: "none" | "gpu" | "storage" | "history" | "keys" | "palette" | "network" | "methods";
   gpu: GpuInfo | undefined;
   storage: StorageInfo | undefined;
   /** Layer under the linked cursor. */

@@ -16,6 +16,7 @@ export const createView: Slice<ViewSlice> = (set, get, env) => ({
     await Promise.all([
       ask("Asking for a GPU", () => env.engine.gpu(), (gpu) => set({ gpu })),
       ask("Listing the methods", () => env.engine.methods(), (methods) => set({ methods })),
+      ask("Listing what can come after a merge", () => env.engine.postprocesses(), (postprocesses) => set({ postprocesses })),
       ask("Listing the stored models", () => get().refreshModels(), () => undefined),
       ask("Looking for unfinished work", () => get().refreshUnfinished(), () => undefined),
     ]);

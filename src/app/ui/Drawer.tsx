@@ -4,13 +4,13 @@ import { Icon } from "./icons";
 import { useFocusBack } from "./useFocusBack";
 
 /** A panel from the right. Esc and the scrim close it; focus stays inside and returns to where it was. */
-export function Drawer({ title, onClose, head, footer, children, flush }: { title: string; onClose: () => void; head?: ReactNode; footer?: ReactNode; children: ReactNode; flush?: boolean }) {
+export function Drawer({ title, onClose, head, footer, children, flush, wide }: { title: string; onClose: () => void; head?: ReactNode; footer?: ReactNode; children: ReactNode; flush?: boolean; wide?: boolean }) {
   const focusBack = useFocusBack();
   return (
     <Dialog.Root open onOpenChange={(open) => { if (!open) onClose(); }}>
       <Dialog.Portal>
         <Dialog.Overlay className="scrim" />
-        <Dialog.Content className="drawer" aria-describedby={undefined} onCloseAutoFocus={focusBack}>
+        <Dialog.Content className={wide ? "drawer wide" : "drawer"} aria-describedby={undefined} onCloseAutoFocus={focusBack}>
           <header>
             <div className="row between">
               <Dialog.Title asChild><h2>{title}</h2></Dialog.Title>

@@ -8,6 +8,7 @@ import { fimTa } from "./fimTa";
 import { fimTies } from "./fimTies";
 import { karcher } from "./karcher";
 import { linear } from "./linear";
+import { METHOD_NOTES } from "./notes";
 import { modelStock } from "./modelStock";
 import { multislerp } from "./multislerp";
 import { nearswap } from "./nearswap";
@@ -42,7 +43,8 @@ export function checkModels(method: MergeMethod, models: number): void {
 /** The plain-data part of a method: what the page lists and draws the form from. */
 export function methodInfo(method: MergeMethod) {
   const { id, label, kind, summary, formula, source, needs, params, presets } = method;
-  return { id, label, kind, summary, formula, source, needs, params, presets };
+  const note = METHOD_NOTES[id];
+  return { id, label, kind, summary, formula, source, needs, params, presets, ...(note ? { note } : {}) };
 }
 
 export { keptShare } from "./fimTies";

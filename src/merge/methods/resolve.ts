@@ -4,12 +4,15 @@ import type { ParamValue, Recipe } from "../../core/recipe";
 import type { MergeMethod } from "./defineMethod";
 import type { Settings } from "./settings";
 
+/** What has settings: a method, or what comes after one. */
+type Form = Pick<MergeMethod, "label" | "params" | "aliases">;
+
 /**
  * All parameters of a method: what was given, checked, and the defaults. Texts as from a command line are read:
  * "0.2", "true", "fixed(0.3)". Throws "bad-recipe" for a name the method does not have (with the nearest one it has), a
  * word that is no option, and a number outside its range.
  */
-export function resolveParams(method: MergeMethod, given: Readonly<Record<string, unknown>>): Params {
+export function resolveParams(method: Form, given: Readonly<Record<string, unknown>>): Params {
   const params: Params = Object.fromEntries(Object.entries(method.params).map(([name, spec]) => [name, spec.default]));
   for (const [key, raw] of Object.entries(given)) {
     const alias = method.aliases && Object.hasOwn(method.aliases, key) ? method.aliases[key] : undefined;
@@ -62,7 +65,7 @@ function ownValues(method: MergeMethod, params: Params, { settings, outputs }: P
   return own.length > 0 ? { own } : {};
 }
 
-function readValue(method: MergeMethod, name: string, spec: ParamSpec, value: unknown): ParamValue {
+function readValue(method: Form, name: string, spec: ParamSpec, value: unknown): ParamValue {
   const fail = (expected: string): never => {
     const found = typeof value === "string" ? `"${value}"` : JSON.stringify(value) ?? String(value);
     throw new StudioError("bad-recipe", `Reading the recipe for ${method.label}: "${name}" is ${found}, expected ${expected}.`, { title: "A setting out of range", where: name, found, expected });
@@ -94,7 +97,7 @@ const oneOf = (options: readonly { value: string }[]): string => (options.length
 export const rangeOf = (spec: NumberSpec | NumberOrWordSpec): string => `${spec.kind === "number" && spec.integer ? "a whole number" : "a number"} from ${spec.min} to ${spec.max}`;
 
 /** The fault of a name that a method does not have, with the nearest one it has. */
-export function unknownName(method: MergeMethod, key: string): StudioError {
+export function unknownName(method: Form, key: string): StudioError {
   const names = [...Object.keys(method.params), ...Object.keys(method.aliases ?? {})];
   const nearest = names.map((name) => ({ name, far: editDistance(name.toLowerCase(), key.toLowerCase()) })).sort((a, b) => a.far - b.far)[0];
   const hint = nearest && nearest.far <= Math.max(2, key.length / 2) ? ` Did you mean "${nearest.name}"?` : ` It has ${Object.keys(method.params).join(", ")}.`;

@@ -2,6 +2,7 @@ import { useStudio } from "../../state/useStudio";
 import { GpuDrawer } from "./GpuDrawer";
 import { HistoryDrawer } from "./HistoryDrawer";
 import { KeysDrawer } from "./KeysDrawer";
+import { MethodsDrawer } from "./MethodsDrawer";
 import { NetworkDrawer } from "./NetworkDrawer";
 import { Palette } from "./Palette";
 import { StorageDrawer } from "./StorageDrawer";
@@ -16,6 +17,7 @@ export function Drawers() {
     case "storage": return <StorageDrawer onClose={close} />;
     case "history": return <HistoryDrawer onClose={close} />;
     case "keys": return <KeysDrawer onClose={close} />;
+    case "methods": return <MethodsDrawer onClose={close} />;
     case "network": return <NetworkDrawer onClose={close} />;
     case "palette": return <Palette onClose={close} />;
     case "none": return null;

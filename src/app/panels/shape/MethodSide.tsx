@@ -4,12 +4,14 @@ import type { ParamSpec, NumberSpec } from "../../../core/params";
 import type { MethodInfo } from "../../../engine/api";
 import type { ParamValue, Recipe } from "../../../core/recipe";
 import { meanOf } from "../../charts/axes";
-import { duration, plural } from "../../ui/format";
+import { duration } from "../../ui/format";
 import { Icon, type IconName } from "../../ui/icons";
 import { Select } from "../../ui/Select";
 import { ModelWeights } from "./ModelWeights";
+import { comboOf, methodOptions } from "./methodList";
 import { Line, NumberBox, ParamField, useNumberBox } from "./ParamField";
 import { RecipeDialog } from "./RecipeDialog";
+import { ThenStages } from "./ThenStages";
 import { useHistoryDepth } from "../../state/useHistoryDepth";
 
 type Entry = [name: string, spec: ParamSpec];
@@ -26,6 +28,8 @@ export function MethodSide() {
   const { past, future } = useHistoryDepth(store);
   const undo = useStudio((s) => s.undo);
   const redo = useStudio((s) => s.redo);
+  const { combos, families } = useStudio((s) => s.postprocesses);
+  const openDrawer = useStudio((s) => s.openDrawer);
   const [dialog, setDialog] = useState(false);
   const recipeButton = useRef<HTMLButtonElement>(null);
   const method = methods.find((m) => m.id === recipe?.method);
@@ -47,14 +51,15 @@ export function MethodSide() {
           </span>
         </div>
         <div className="row method-select">
-          <Select label="Method" width="100%" disabled={busy} value={method.id} onChange={(id) => void setMethod(id)} options={methods.map((m) => methodOption(m, recipe.models.length))} />
+          <Select label="Method" width="100%" disabled={busy} value={comboOf(recipe, combos)?.id ?? method.id} onChange={(id) => void setMethod(id)} options={methodOptions(methods, combos, families, recipe.models.length)} />
         </div>
-        <p className="tiny muted method-summary">{method.summary}</p>
+        <p className="tiny muted method-summary">{method.summary} <button type="button" className="linklike" onClick={() => openDrawer("methods")}>About the methods</button></p>
       </div>
       <div className="side-body" key={method.id}>
         <ModelWeights method={method} />
         <Group icon="bolt" title="Shown at once" note="no GPU work" method={method} recipe={recipe} entries={front("at-once")} />
         <Group icon="swap" title="Needs a new pass" note={measured ? `the last took ${duration(measured.elapsedMs)}` : "reads the weights again"} method={method} recipe={recipe} entries={front("pass")} />
+        <ThenStages />
         {rest.length > 0 && (
           <details>
             <summary>
@@ -82,13 +87,6 @@ export function MethodSide() {
       <RecipeDialog open={dialog} onClose={() => setDialog(false)} returnTo={recipeButton} />
     </>
   );
-}
-
-function methodOption(m: MethodInfo, models: number): { value: string; label: string; disabled?: boolean } {
-  const { minModels, maxModels } = m.needs;
-  const fits = models >= minModels && models <= maxModels;
-  const why = models < minModels ? `, needs ${plural(minModels, "fine-tuned model")}` : models > maxModels ? `, takes ${plural(maxModels, "fine-tuned model")}` : "";
-  return { value: m.id, label: `${m.label} · ${m.kind}${why}`, disabled: !fits };
 }
 
 interface GroupProps {
