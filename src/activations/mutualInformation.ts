@@ -61,7 +61,8 @@ function categories(values: Uint16Array, bins: number | undefined): { of: Uint16
         const position = values.indexOf(code);
         throw new StudioError("bad-request", `Measuring mutual information: value ${position + 1} of ${values.length} is NaN. The model's weights overflow or hold NaN; check them.`, { title: "Activations that are no numbers", found: "NaN", position });
       }
-  const of = Uint16Array.from({ length: CODES }, (_, code) => code);
+  const of = new Uint16Array(CODES);
+  for (let code = 0; code < CODES; code++) of[code] = code;
   of[0x8000] = 0;
   counts[0]! += counts[0x8000]!;
   counts[0x8000] = 0;
