@@ -80,7 +80,7 @@ test("an unfinished pass loses its journal when it is evicted, dropped or finish
   const journals = () => [...map.keys()].filter((k) => k.startsWith("journal/")).map((k) => k.split("/")[1]);
   for (const key of ["evicted", "dropped", "finished"]) await begun(key);
   expect(new Set(journals())).toEqual(new Set(["evicted", "dropped", "finished"]));
-  await store.begin("another");
+  for (const key of ["another", "one more"]) await store.begin(key);
   expect(journals()).not.toContain("evicted");
   await store.drop("dropped");
   expect(journals()).not.toContain("dropped");
