@@ -6,7 +6,7 @@ import { parseModelConfig, type ModelConfig } from "../model/config";
 import { pairTensors } from "../model/pairing";
 import { fisherSupport } from "../model/support";
 import { modelFacts } from "./facts";
-import { findAll, type Pair, type Side } from "./preflightFindings";
+import { findAll, tooFewRows, type Pair, type Side } from "./preflightFindings";
 import { checkRows, reconcile, resultSize } from "./preflightRows";
 import { tokenizerFacts } from "./preflightTokens";
 
@@ -38,16 +38,19 @@ export async function preflight(base: Checkpoint, tuned: readonly Checkpoint[], 
   const started = performance.now();
   const pair = await readPair(base, tuned);
   const reconciliation = reconcile(pair, choice);
-  const findings = findAll(pair);
-  const blocker = findings.find((f) => f.severity === "block")?.code;
+  const size = resultSize(pair, reconciliation);
+  const found = findAll(pair);
+  const blocker = found.find((f) => f.severity === "block")?.code;
+  const findings = blocker === undefined ? [...tooFewRows(pair, reconciliation, size.vocab), ...found] : found;
   const rows = checkRows(pair, reconciliation, blocker);
   return {
-    verdict: blocker === undefined ? "ok" : "blocked",
+    verdict: findings.some((f) => f.severity === "block") ? "blocked" : "ok",
     elapsedMs: performance.now() - started,
     rows,
     findings,
     reconciliation,
     fisher: pair.fisher,
-    parameters: resultSize(pair, reconciliation.tied).parameters,
+    parameters: size.parameters,
+    ...(size.vocab === undefined ? {} : { vocab: size.vocab }),
   };
 }

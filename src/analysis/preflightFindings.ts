@@ -1,9 +1,11 @@
 import type { Finding, ModelFacts } from "../core/check";
 import { isFloatDtype, type Checkpoint } from "../core/tensors";
-import { expectedTensors, EMBEDDING, HEAD } from "../model/architectures";
+import { expectedTensors, HEAD } from "../model/architectures";
 import type { ModelConfig } from "../model/config";
+import type { Reconciliation } from "../core/recipe";
 import { headTensor, isTied, type Pairing } from "../model/pairing";
 import { describeTensor } from "../model/roles";
+import { tokenRows } from "../model/vocabulary";
 import { movedTokens, specialTokenClashes, type TokenizerFacts } from "./preflightTokens";
 
 /** One checkpoint with all that was read of it. `config` is absent when the architecture has no table or a size is missing. */
@@ -70,18 +72,8 @@ const heads = each((base, tuned, name) => {
   };
 });
 
-const vocabulary = each((base, tuned, name) => {
-  const rows = (s: Side): number | undefined => s.model.tensors.get(EMBEDDING)?.shape[0] ?? s.facts.vocab;
-  const [a, b] = [rows(base), rows(tuned)];
-  return a === b ? undefined : {
-    severity: "block", code: "vocab-mismatch", title: "The vocabularies have different sizes", where: EMBEDDING,
-    found: `Base has ${n(a)} embedding rows, ${name} has ${n(b)}.`, why: "Rows that only one model has cannot be merged, and padding differs between releases of one family.",
-    todo: "Resize one model's embeddings to the other's number of rows (resize_token_embeddings), or load the base of the same release.",
-  };
-});
-
 const tensorShapes: Rule = (pair) => {
-  const odd = pair.pairing.mismatched.filter((m) => m.name !== EMBEDDING && m.name !== HEAD || pair.base.model.tensors.get(EMBEDDING)?.shape[0] === pair.tuned[m.model]!.model.tensors.get(EMBEDDING)?.shape[0]);
+  const odd = pair.pairing.mismatched;
   const first = odd[0];
   return first ? [{
     severity: "block", code: "tensor-shape-mismatch", title: `${plural(odd.length, "tensor")} ${odd.length === 1 ? "has" : "have"} another shape`, where: first.name,
@@ -109,17 +101,40 @@ const incomplete: Rule = (pair) => [pair.base, ...pair.tuned].flatMap((side, i):
   return out;
 });
 
+/** Name up to the first number: the stack of layers that a tensor belongs to, undefined outside of any. */
+const stackOf = (name: string): string | undefined => /^(.*?\.)\d+\./.exec(name)?.[1];
+
+/** Whether a model has no tensor at all of the stack that this one is in: it lacks a whole part, such as a vision tower. */
+function isWholePart(name: string, others: Iterable<string>): boolean {
+  const stack = stackOf(name);
+  if (stack === undefined) return false;
+  for (const other of others) if (other.startsWith(stack)) return false;
+  return true;
+}
+
+/** Tensor names with those of one stack counted together: "vision_tower.layers.* (24 tensors)". */
+export function inParts(names: readonly string[]): string[] {
+  const stacks = new Map<string, string[]>();
+  for (const name of names) {
+    const key = stackOf(name) ?? name;
+    stacks.set(key, [...(stacks.get(key) ?? []), name]);
+  }
+  return [...stacks].map(([stack, list]) => (list.length === 1 ? list[0]! : `${stack}* (${plural(list.length, "tensor")})`));
+}
+
 const unpaired: Rule = (pair) => {
   const out: Finding[] = [];
   const { missing, extra, shared } = pair.pairing;
   if (shared.length === 0) return [{ severity: "block", code: "no-shared-tensors", title: "The models have no tensor in common", found: `None of ${plural(pair.base.model.tensors.size, "tensor")} of the base occurs in the fine-tuned model, first ${[...pair.base.model.tensors.keys()][0] ?? "nothing"}.`, why: WHY_PLACES, todo: "Load the base that the fine-tuned model was made from, saved with the same tensor names." }];
   const stated = new Set(pair.tuned.flatMap((t) => (t.config ? expectedTensors(t.config).map((e) => e.name) : [])));
   const rest = missing.filter((m) => !stated.has(m.name));
-  const linear = rest.filter((m) => describeTensor(m.name).inBlock2d);
+  const whole = (m: Pairing["missing"][number]): boolean => isWholePart(m.name, pair.tuned[m.model]!.model.tensors.keys());
+  const merged = shared.some((name) => describeTensor(name).inBlock2d);
+  const linear = rest.filter((m) => describeTensor(m.name).inBlock2d && !(merged && whole(m)));
   const names = (list: { name: string }[]): string[] => [...new Set(list.map((m) => m.name))];
   if (linear.length > 0) out.push({ severity: "block", code: "tensors-missing", title: "The fine-tuned model lacks weights of the base", where: linear[0]!.name, found: `${plural(names(rest).length, "tensor")} of the base ${names(rest).length === 1 ? "is" : "are"} not in ${who(pair, linear[0]!.model)}: ${naming(names(rest))}.`, why: "Without its matrices a layer has nothing to be merged with.", todo: "Download the fine-tuned model again, or load the base it was made from." });
-  else if (rest.length > 0) out.push({ severity: "warn", code: "tensors-missing", title: "Some tensors are only in the base", where: rest[0]!.name, found: `${naming(names(rest))}.`, why: "They are copied from the base unchanged." });
-  if (extra.length > 0) out.push({ severity: "warn", code: "tensors-extra", title: "Some tensors are only in the fine-tuned model", where: extra[0]!.name, found: `${naming(names(extra))}.`, why: "They have no counterpart in the base and are left out of the result.", todo: "If the model needs them, merge into a base that has them." });
+  else if (rest.length > 0) out.push({ severity: "warn", code: "tensors-missing", title: "Some tensors are only in the base", where: rest[0]!.name, found: `${naming(inParts(names(rest)))}.`, why: "They are copied from the base unchanged." });
+  if (extra.length > 0) out.push({ severity: "warn", code: "tensors-extra", title: "Some tensors are only in the fine-tuned model", where: extra[0]!.name, found: `${naming(inParts(names(extra)))}.`, why: "They have no counterpart in the base and are left out of the result.", todo: "If the model needs them, merge into a base that has them." });
   return out;
 };
 
@@ -189,10 +204,25 @@ const fisher: Rule = ({ fisher: f }) => f.available ? [] : [{ severity: "info", 
 /** Found first ends the search for its consequences: a width that differs makes every tensor differ. */
 const stages: Rule[][] = [
   [architecture, layers, width],
-  [heads, incomplete, vocabulary, unpaired],
+  [heads, incomplete, unpaired],
   [tensorShapes, dtypes],
 ];
 const always: Rule[] = [headStored, rope, windows, activation, normEps, tokens, range, tokenizerMissing, licences, sameFolder, reader, fisher];
+
+/** A choice of rows that leaves ids of the tokenizer that goes along without one. It can be chosen otherwise, so it blocks no other choice. */
+export const TOO_FEW_ROWS = "vocabulary-too-small";
+export function tooFewRows(pair: Pair, chosen: Reconciliation, rows: number | undefined): Finding[] {
+  const side = chosen.tokenizer === "finetuned" ? pair.tuned[0] : pair.base;
+  if (rows === undefined || !side || rows >= side.tokens.ids) return [];
+  const own = tokenRows(side.model);
+  // A tokenizer that its own model has too few rows for is reported as such.
+  if (own !== undefined && rows >= own) return [];
+  return [{
+    severity: "block", code: TOO_FEW_ROWS, title: "The tokenizer has ids that the result would have no row for", where: "reconciliation.vocabulary",
+    found: `The tokenizer of ${side === pair.base ? "the base" : who(pair, 0)} has ids up to ${n(side.tokens.ids - 1)}, the result would have ${n(rows)} rows.`, why: "A text with such a token would stop the model.",
+    todo: `Set reconciliation.vocabulary to ${chosen.tokenizer}, or take the other tokenizer.`,
+  }];
+}
 
 /** Everything that stops or colours this merge; blocking findings first, without their mere consequences. */
 export function findAll(pair: Pair): Finding[] {

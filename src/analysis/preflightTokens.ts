@@ -10,6 +10,8 @@ export interface TokenizerFacts {
   added: Map<number, string>;
   /** Ordinary vocabulary of tokenizer.json, empty when it has none in the usual form. */
   vocab: Map<string, number>;
+  /** One more than the largest id of any token; 0 where none is listed. */
+  ids: number;
   template: string | undefined;
   generation: Record<string, unknown> | undefined;
   /** The tokenizer files as texts, to tell equal from different. */
@@ -59,7 +61,12 @@ export async function tokenizerFacts(checkpoint: Checkpoint): Promise<TokenizerF
   }
   const model = isRecord(tokenizer?.model) ? tokenizer.model : {};
   const vocab = new Map<string, number>();
-  for (const [token, id] of Object.entries(isRecord(model.vocab) ? model.vocab : {})) if (typeof id === "number") vocab.set(token, id);
+  const listed = isRecord(model.vocab) || Array.isArray(model.vocab) ? model.vocab : ((await record(checkpoint, "vocab.json")) ?? {});
+  // A Unigram model lists [token, score] in the order of the ids.
+  if (Array.isArray(listed)) listed.forEach((entry, id) => Array.isArray(entry) && typeof entry[0] === "string" && vocab.set(entry[0], id));
+  else for (const [token, id] of Object.entries(listed)) if (typeof id === "number") vocab.set(token, id);
+  let ids = 0;
+  for (const id of [...vocab.values(), ...added.keys()]) ids = Math.max(ids, id + 1);
   const { chat_template: _, ...rest } = config ?? {};
   const parts = [JSON.stringify(rest)];
   for (const path of TOKENIZER_FILES) if (path !== "tokenizer_config.json") parts.push(await rawOf(checkpoint, path));
@@ -67,7 +74,7 @@ export async function tokenizerFacts(checkpoint: Checkpoint): Promise<TokenizerF
   return {
     present,
     name: typeof config?.tokenizer_class === "string" ? config.tokenizer_class : present ? "tokenizer" : "none",
-    added, vocab,
+    added, vocab, ids,
     template: await chatTemplateOf(checkpoint),
     generation: await record(checkpoint, "generation_config.json"),
     raw: parts.join("\u0000"),

@@ -1,4 +1,4 @@
-import type { Reconciliation, ReconciliationWord } from "./recipe";
+import type { Reconciliation, ReconciliationKey, RowChoice } from "./recipe";
 import type { Dtype } from "./tensors";
 
 /** What a folder is, from config.json and headers alone. */
@@ -40,6 +40,8 @@ export interface CheckOption {
   label: string;
   /** One line: what this choice does to the result. */
   consequence: string;
+  /** Cannot be chosen with the other choices as they are. */
+  disabled?: boolean;
 }
 
 export interface CheckRow {
@@ -52,9 +54,12 @@ export interface CheckRow {
   verdict: "match" | "differs" | "block";
   /** "What will be done", when there is nothing to choose. */
   action: string;
-  choice?: { key: ReconciliationWord; value: string; options: CheckOption[] };
-  /** Ids that carry two meanings, shown folded under the special-tokens row. */
-  clashes?: { id: number; base: string; tuned: string }[];
+  /** `reason`: one line for the default. */
+  choice?: { key: ReconciliationKey; value: string; reason?: string; options: CheckOption[] };
+  /** Ids that carry two meanings, shown folded under the special-tokens row, with what each row takes. */
+  clashes?: { id: number; base: string; tuned: string; row?: RowChoice }[];
+  /** Names that are too many for a line, by what becomes of them. */
+  lists?: { title: string; names: string[] }[];
 }
 
 export interface Preflight {
@@ -67,4 +72,6 @@ export interface Preflight {
   fisher: { available: boolean; reason?: string };
   /** Parameters of the result under `reconciliation`. */
   parameters: number;
+  /** Rows of its embedding, where the models have different numbers of them. */
+  vocab?: number;
 }

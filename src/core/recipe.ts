@@ -62,12 +62,17 @@ export interface Reconciliation {
   clashRows: RowChoice;
   /** Ids whose rows take another choice than `clashRows`. */
   rows?: Record<string, RowChoice>;
-  /** Rows of the output where the vocabularies differ in size: those of the base, of the fine-tuned model, or those that both have. `base` when absent. */
+  /** Rows of the output where the vocabularies differ in size: those of the base, of the fine-tuned model, or those that both have. Those of the tokenizer's model when absent. */
   vocabulary?: "base" | "finetuned" | "common";
+  /** eos_token_id of the output's config.json. Those of the tokenizer's model when absent. */
+  stopIds?: "base" | "finetuned";
 }
 
-/** The choices that are one word, which every recipe has. */
-export type ReconciliationWord = Exclude<keyof Reconciliation, "rows" | "vocabulary">;
+/** The choices that are one word. */
+export type ReconciliationKey = Exclude<keyof Reconciliation, "rows">;
+
+/** Those of them that every recipe has. */
+export type ReconciliationWord = Exclude<ReconciliationKey, "vocabulary" | "stopIds">;
 
 export interface OutputOptions {
   dtype: "base" | FloatDtype;

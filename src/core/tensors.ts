@@ -47,6 +47,12 @@ export async function leaseOf(source: TensorSource, name: string, offset: number
   return { bytes: await source.read(name, offset, length, room?.(length)), done: () => undefined };
 }
 
+/** Stored bytes of the first `elements` entries of a tensor; of all when absent. */
+export function storedBytes({ tensors }: Pick<TensorSource, "tensors">, name: string, elements?: number): number {
+  const info = tensors.get(name)!;
+  return elements === undefined || elements === info.elements ? info.end - info.begin : elements * ((info.end - info.begin) / info.elements);
+}
+
 /** Entries per row of a tensor; a vector is one row, and an empty tensor has rows of one. */
 export const rowLength = ({ shape, elements }: { shape: readonly number[]; elements: number }): number => (shape.length >= 2 ? shape.at(-1)! : elements) || 1;
 

@@ -1,5 +1,5 @@
 import { throwIfCancelled } from "../core/errors";
-import { rowLength, type Checkpoint } from "../core/tensors";
+import { rowLength, storedBytes } from "../core/tensors";
 import type { PassState } from "../fisher/journal";
 import { changeSums, keptSums, magnitudeCut, slicesOf } from "../fisher/magnitude";
 import type { PassOutput } from "../fisher/measure";
@@ -66,7 +66,7 @@ export async function runChangePass(context: RecipeContext, run: PassRun): Promi
       // Equal keys at the threshold are taken in file order; where this tensor's turn begins is part of its cut.
       const turn = { taken: plan.scope === "model" ? taken[k]! : 0 };
       const before = turn.taken;
-      const kept = await keptSums(change, cut, plan.dropZero, turn, signal);
+      const kept = await keptSums(change, cut, plan.dropZero, turn, signal, plan.l1);
       if (plan.scope === "model") taken[k] = turn.taken;
       stats.experts[k] = { ...stats.experts[k]!, ...kept, threshold: cut.threshold, maker: { kind: "cut", cut: { threshold: cut.threshold, equal: Math.max(0, cut.equal - before) }, dropZero: plan.dropZero } };
     }
@@ -122,11 +122,12 @@ function studyWalks(context: RecipeContext, output: PassOutput): number {
 }
 
 /** Bytes that runChangePass reads: every tensor once for its sums; twice more for its cut, once more for what is kept; and what a study walks. */
-export function changePassBytes(context: RecipeContext, bytesOf: (checkpoint: Checkpoint, name: string) => number): number {
+export function changePassBytes(context: RecipeContext): number {
   const { base, experts, outputs } = context;
   return outputs.reduce((sum, o) => {
     const reads = isTrimmed(context, o) ? 4 : 1;
-    const once = experts.reduce((s, e, k) => s + bytesOf(e, o.tunedNames[k]!), 0);
-    return sum + reads * (experts.length * bytesOf(base, o.baseName) + once) + studyWalks(context, o) * (bytesOf(base, o.baseName) + once);
+    const own = storedBytes(base, o.baseName, o.elements);
+    const once = experts.reduce((s, e, k) => s + storedBytes(e, o.tunedNames[k]!, o.elements), 0);
+    return sum + reads * (experts.length * own + once) + studyWalks(context, o) * (own + once);
   }, 0);
 }

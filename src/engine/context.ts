@@ -9,7 +9,9 @@ import type { PassOutput } from "../fisher/measure";
 import { planOutput, type OutputPlan } from "../export/plan";
 import { checkModels, methodOf, resolveParams, settingsOf, type MergeMethod, type Settings } from "../merge/methods";
 import { architectureName } from "../model/config";
+import { bodyElements, bodyShape } from "../model/pairing";
 import { describeTensor } from "../model/roles";
+import { checkRows } from "./rows";
 import { checkSettings } from "./checkSettings";
 
 /** A recipe with everything it names opened and checked. */
@@ -63,7 +65,8 @@ export async function openRecipe(recipe: Recipe, open: (id: string) => Promise<C
   const architecture = architectureName(base.config);
   const outputs = plan.tensors
     .filter((t) => t.action === "merge")
-    .map((t): PassOutput => ({ name: t.name, role: describeTensor(t.name, architecture), shape: t.shape, elements: t.elements, baseName: t.baseName, tunedNames: t.tunedNames as string[] }));
+    .map((t): PassOutput => ({ name: t.name, role: describeTensor(t.name, architecture), shape: bodyShape(t), elements: bodyElements(t), baseName: t.baseName, tunedNames: t.tunedNames as string[] }));
+  checkRows(recipe, outputs);
   const settings = settingsOf(method, recipe, params, layerCount(base, plan.tensors.map((t) => describeTensor(t.name, architecture).layer)));
   const context = { recipe, method, params, settings, base, experts, plan, outputs, parameters: countParameters(base), check };
   if (settings.varied) checkSettings(context);

@@ -166,7 +166,7 @@ function passMeter(context: RecipeContext, jobId: string, signal: AbortSignal, o
   const other = gpuPassOf(context);
   if (other) return new ProgressMeter(jobId, "measure", other.phases(context), other.work(context), onProgress, { signal });
   if (!method.needs.fisher) {
-    const bytes = changePassBytes(context, ({ tensors }, name) => tensors.get(name)!.end - tensors.get(name)!.begin);
+    const bytes = changePassBytes(context);
     return new ProgressMeter(jobId, "measure", [{ id: "changes", label: "Read every change" }, { id: "scores", label: "Sums per layer" }], bytes, onProgress, { signal });
   }
   const phases = [

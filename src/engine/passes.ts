@@ -58,11 +58,12 @@ export function passOptions(context: RecipeContext): Pick<FisherPass, "at" | "ou
   return options;
 }
 
-/** Sequences of the pass: the recipe's own, or random ones from its seed. */
-export async function sequencesOf({ recipe, params, base }: RecipeContext): Promise<number[][]> {
+/** Sequences of the pass: the recipe's own, or random ones from its seed, of ids that every model has which reads them. */
+export async function sequencesOf({ recipe, params, base, experts }: RecipeContext): Promise<number[][]> {
   if (recipe.tokens) return recipe.tokens;
   const options = { seed: params.seed, N: params.N, len: params.len, vocab: params.vocab, prependBos: params.prependBos } as TokenOptions;
-  return randomSequences(base, parseModelConfig(base.config).vocab, options);
+  const readers = params.fisherAt === "finetuned" ? experts : [base];
+  return randomSequences(base, Math.min(...readers.map((m) => parseModelConfig(m.config).vocab)), options);
 }
 
 /** Throws "unknown-architecture" naming the missing part when gradients cannot run on a model that the pass takes them at. */

@@ -1,4 +1,4 @@
-import { bytesPerElement, type Checkpoint, type FloatDtype } from "../core/tensors";
+import { bytesPerElement, storedBytes, type Checkpoint, type FloatDtype } from "../core/tensors";
 import { fisherPass, type PassMemory } from "../fisher/measure";
 import { parseModelConfig } from "../model/config";
 import type { AdapterFacts } from "../gpu/info";
@@ -111,9 +111,8 @@ export async function paperPass(context: RecipeContext, facts: AdapterFacts, bud
   record(parts.backward);
   for (const sequence of sequences) rows += options.square === "token" ? ((sequence.length - 1) * (sequence.length + 2)) / 2 : sequence.length;
 
-  const size = ({ tensors }: Checkpoint, name: string): number => tensors.get(name)!.end - tensors.get(name)!.begin;
   for (const output of context.outputs) {
-    const pair = context.experts.slice(0, experts.length).reduce((sum, e, k) => sum + size(context.base, output.baseName) + size(e, output.tunedNames[k]!), 0);
+    const pair = context.experts.slice(0, experts.length).reduce((sum, e, k) => sum + storedBytes(context.base, output.baseName, output.elements) + storedBytes(e, output.tunedNames[k]!, output.elements), 0);
     if (sparse(output.role)) parts.backward.readBytes += pair;
     // A magnitude cut walks the change twice, and once more for what it keeps.
     if (options.trim && options.trimEmbed && (output.role.isEmbedding || output.role.isHead)) parts.backward.readBytes += 3 * pair;

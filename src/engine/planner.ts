@@ -1,8 +1,9 @@
-import { bytesPerElement, isFloatDtype, type Checkpoint, type FloatDtype } from "../core/tensors";
+import { bytesPerElement, isFloatDtype, storedBytes, type Checkpoint, type FloatDtype } from "../core/tensors";
 import { formatBytes, isWeightFile } from "../core/modelFiles";
 import { maskWords } from "../kernels/stats/trim";
 import { MAX_BINDING_BYTES } from "../gpu/gpu";
 import type { AdapterFacts } from "../gpu/info";
+import { copiedParts } from "../export/copyTensor";
 import { MERGE_SLICE } from "../export/mergeTensor";
 import { applyOpGpu } from "../merge/gpu";
 import { readsOf, type OpSlice } from "../merge/ops";
@@ -79,9 +80,9 @@ export async function planMerge(job: PlanJob): Promise<Plan> {
     add("forward", "Forward", { ...part(pass.paper.forward), hostBytes: pass.hostBytes, writeBytes: walk * pass.layers });
     add("backward", "Loss, backward, Fisher, trim", { ...part(pass.paper.backward), hostBytes: pass.hostBytes, writeBytes: walk * (pass.layers + 1) + (trims(context) ? masks.total : 0) });
   }
-  for (const { label, ...numbers } of (await gpuPassOf(context)?.forecast(context, { sliceElements: merge.sliceElements })) ?? []) add("measure", label, numbers);
+  for (const { label, ...numbers } of (await gpuPassOf(context)?.forecast(context, { sliceElements: merge.sliceElements }, { facts: job.facts, gpuBytes: budgets.gpuBytes })) ?? []) add("measure", label, numbers);
   if (job.pass === "changes") add("changes", "Read every change", {
-    readBytes: changePassBytes(context, sizeOf),
+    readBytes: changePassBytes(context),
     hostBytes: changesHostBytes(largest(context).elements, ...dtypesOf(context, largest(context)), merge.sliceElements),
   });
   add("merge", "Merge and write", merge.numbers);
@@ -127,10 +128,6 @@ function secondsOf({ flops, readBytes, writeBytes }: Numbers, rates: Rates = {})
   return [Math.max(0, ...stages), stages.reduce((a, b) => a + b, 0)];
 }
 
-const sizeOf = (checkpoint: Checkpoint, name: string): number => {
-  const info = checkpoint.tensors.get(name)!;
-  return info.end - info.begin;
-};
 const dtypesOf = (context: RecipeContext, o: PassOutput): [string, string] => [context.base.tensors.get(o.baseName)!.dtype, context.experts[0]!.tensors.get(o.tunedNames[0]!)!.dtype];
 const none: PassOutput = { name: "", role: {} as PassOutput["role"], shape: [], elements: 0, baseName: "", tunedNames: [] };
 const largest = (context: RecipeContext): PassOutput => context.outputs.reduce((a, b) => (b.elements > a.elements ? b : a), context.outputs[0] ?? none);
@@ -189,15 +186,15 @@ async function mergeNumbers({ context, facts, budgets, pass }: PlanJob, sliceEle
   let masks = 0;
   for (const tensor of plan.tensors) {
     const output = byName.get(tensor.name);
+    const copied = copiedParts(context, tensor).reduce((sum, part) => sum + part.length, 0);
     if (!output) {
-      const from = tensor.from === "base" ? base : experts[0]!;
-      numbers.readBytes += sizeOf(from, tensor.from === "base" ? tensor.baseName : tensor.tunedNames[0]!);
+      numbers.readBytes += copied;
       continue;
     }
     const op = plannedOperation(context, output);
     const reads = readsOf(op, experts.length);
-    const bytes = (reads.base ? sizeOf(base, output.baseName) : 0) + experts.reduce((sum, e, k) => sum + (reads.experts[k] ? sizeOf(e, output.tunedNames[k]!) : 0), 0);
-    numbers.readBytes += bytes * (method.needsMajority?.(params, experts.length) ? 2 : 1);
+    const bytes = (reads.base ? storedBytes(base, output.baseName, output.elements) : 0) + experts.reduce((sum, e, k) => sum + (reads.experts[k] ? storedBytes(e, output.tunedNames[k]!, output.elements) : 0), 0);
+    numbers.readBytes += copied + bytes * (method.needsMajority?.(params, experts.length) ? 2 : 1);
     const mask = withMasks && isTrimmed(context, output) ? 4 * maskWords(output.elements) * experts.length : 0;
     masks = Math.max(masks, mask);
     const elements = Math.min(sliceElements, output.elements);

@@ -9,15 +9,21 @@ const torchNames: Record<FloatDtype, string> = { F32: "float32", F16: "float16",
 
 /**
  * config.json of the result: the base's, with what the merge changed. `tie_word_embeddings` and `max_position_embeddings`
- * by choice, the dtype key when an output dtype is chosen, and the ids of begin, end and padding from whichever model gives
- * the tokenizer. Every other key is kept as it is, in its place.
+ * by choice, `vocab_size` where the models differ in it, the dtype key when an output dtype is chosen, and the ids of begin, end and padding from whichever model gives
+ * the tokenizer, those of the end from another where `stopIds` says so. Every other key is kept as it is, in its place.
  */
-export function outputConfig(base: Checkpoint, tuned: readonly Checkpoint[], recipe: Recipe, plan: Pick<OutputPlan, "tied">): Record<string, unknown> {
+export function outputConfig(base: Checkpoint, tuned: readonly Checkpoint[], recipe: Recipe, plan: Pick<OutputPlan, "tied"> & Partial<Pick<OutputPlan, "vocab">>): Record<string, unknown> {
   const config: Record<string, unknown> = { ...base.config, tie_word_embeddings: plan.tied };
   const first = tuned[0];
   const contexts = [base, ...tuned].map((m) => m.config.max_position_embeddings).filter((x): x is number => typeof x === "number");
   const context = { max: contexts.length > 0 ? Math.max(...contexts) : undefined, base: base.config.max_position_embeddings, finetuned: first?.config.max_position_embeddings ?? base.config.max_position_embeddings }[recipe.reconciliation.context];
   if (context !== undefined) config.max_position_embeddings = context;
+  if (plan.vocab !== undefined) {
+    // Models with a vision tower describe their text part in an object of its own.
+    const text = config.text_config as Record<string, unknown> | undefined;
+    if (typeof text?.vocab_size === "number") config.text_config = { ...text, vocab_size: plan.vocab };
+    if (typeof text?.vocab_size !== "number" || "vocab_size" in config) config.vocab_size = plan.vocab;
+  }
   const dtype = recipe.output.dtype;
   if (dtype !== "base") {
     // transformers 5 writes `dtype`, 4 writes `torch_dtype`; a folder may have either, and one is needed.
@@ -29,6 +35,12 @@ export function outputConfig(base: Checkpoint, tuned: readonly Checkpoint[], rec
       if (key in first.config) config[key] = first.config[key];
       else delete config[key];
     }
+  }
+  const stop = recipe.reconciliation.stopIds;
+  if (stop && first) {
+    const from = stop === "base" ? base : first;
+    if ("eos_token_id" in from.config) config.eos_token_id = from.config.eos_token_id;
+    else delete config.eos_token_id;
   }
   return config;
 }
@@ -88,6 +100,7 @@ export async function smallFiles(base: Checkpoint, tuned: readonly Checkpoint[],
   const notes = ["base"];
   if (config.max_position_embeddings !== base.config.max_position_embeddings) notes.push(`context ${Number(config.max_position_embeddings).toLocaleString("en-US")}`);
   if (plan.tied !== (base.config.tie_word_embeddings === true)) notes.push(plan.tied ? "head tied" : "head untied");
+  if (plan.vocab !== undefined) notes.push(`${plan.vocab.toLocaleString("en-US")} token rows`);
   if (recipe.output.dtype !== "base") notes.push(recipe.output.dtype);
   const out = [made("config.json", pretty(config), notes.join(", "))];
   const first = tuned[0];

@@ -1,26 +1,25 @@
-import { StudioError, throwIfCancelled } from "../core/errors";
-import { bytesPerElement, isFloatDtype, leaseOf, rowLength, type Checkpoint, type FloatDtype } from "../core/tensors";
+import { throwIfCancelled } from "../core/errors";
+import { bytesPerElement, leaseOf, rowLength, type Checkpoint, type FloatDtype, type TensorSource } from "../core/tensors";
 import { Scratch } from "../core/scratch";
 import { staged } from "../core/stages";
 import { toFloat32 } from "../formats/dtypes";
 import type { Gpu } from "../gpu/gpu";
 import { makeMask, makerState, needsRows, type MakerState, type MaskMaker } from "../kernels/stats/maskMaker";
-import { applyOpCpu } from "../merge/cpu";
+import { applyOpCpu, convert } from "../merge/cpu";
 import { applyOpGpu } from "../merge/gpu";
 import { readsOf, SLICE_ALIGN, sliceMask, type Mask, type OpSlice, type TensorOp } from "../merge/ops";
-import type { OutputTensor } from "../model/pairing";
+import { bodyElements, type OutputTensor } from "../model/pairing";
 import type { PlannedRead } from "../store/readAhead";
+import { COPY_PIECE, copiedParts, piecesOf } from "./copyTensor";
 
 /** Elements per slice: 4 Mi, a multiple of 64. Bytes do not depend on it. */
 export const MERGE_SLICE = 4 * 1024 * 1024;
-/** Most bytes of one read of a tensor that is copied as it is. */
-export const COPY_PIECE = 8 * 1024 * 1024;
 
-/** Another operation for rows [row0, row1) of a tensor, such as those of ids with two meanings; it takes no masks. */
+/** Rows [row0, row1) of a tensor that are a model's own instead, such as those of ids with two meanings. */
 export interface RowOp {
   row0: number;
   row1: number;
-  op: TensorOp;
+  op: TensorOp & { kind: "copy" };
 }
 
 /** What is done to one output tensor. Masks of `op` are those of the whole tensor; `makers` make masks on the way. */
@@ -28,6 +27,8 @@ export interface TensorWork {
   op: TensorOp;
   rows?: RowOp[];
   makers?: (MaskMaker | undefined)[];
+  /** Where the F of each part of a weighted mean is. */
+  fishers?: { source: TensorSource; name: string }[];
   /** What comes after: each takes the result so far, as f32, in the place of the first fine-tuned model. */
   then?: TensorOp[];
 }
@@ -42,7 +43,7 @@ export async function leaseSlice(sources: MergeSources, tensor: OutputTensor, wo
   const wanted = [work.op, ...(work.rows ?? []).map((r) => r.op)].map((op) => readsOf(op, sources.experts.length));
   const held: (() => void)[] = [];
   const done = (): void => held.splice(0).forEach((give) => give());
-  const side = async (source: Checkpoint, name: string, key: string): Promise<{ bytes: Uint8Array; dtype: FloatDtype }> => {
+  const side = async (source: TensorSource, name: string, key: string): Promise<{ bytes: Uint8Array; dtype: FloatDtype }> => {
     const dtype = source.tensors.get(name)!.dtype as FloatDtype;
     const width = bytesPerElement(dtype);
     const lease = await leaseOf(source, name, start * width, elements * width, scratch && ((length) => scratch.bytes(key, length)));
@@ -52,15 +53,18 @@ export async function leaseSlice(sources: MergeSources, tensor: OutputTensor, wo
   const reads = await Promise.allSettled([
     wanted.some((w) => w.base) || work.makers || work.then?.length ? side(sources.base, tensor.baseName, "base") : undefined,
     ...sources.experts.map((expert, k) => (wanted.some((w) => w.experts[k]) && tensor.tunedNames[k] !== undefined ? side(expert, tensor.tunedNames[k]!, `expert ${k}`) : undefined)),
+    ...(work.fishers ?? []).map(({ source, name }, k) => side(source, name, `fisher ${k}`)),
   ]);
   const failed = reads.find((read) => read.status === "rejected");
   if (failed) {
     done();
     throw failed.reason;
   }
-  const [base, ...experts] = reads.map((read) => (read as PromiseFulfilledResult<OpSlice["base"]>).value);
+  const [base, ...others] = reads.map((read) => (read as PromiseFulfilledResult<OpSlice["base"]>).value);
+  const experts = others.slice(0, sources.experts.length);
+  const fishers = work.fishers && { fishers: others.slice(sources.experts.length) as NonNullable<OpSlice["base"]>[] };
   // A model that an operation does not read keeps its place with no bytes.
-  return { slice: { ...(base ? { base } : {}), experts: experts.map((e) => e ?? { bytes: new Uint8Array(0), dtype: "F32" as const }), start, elements }, done };
+  return { slice: { ...(base ? { base } : {}), experts: experts.map((e) => e ?? { bytes: new Uint8Array(0), dtype: "F32" as const }), ...fishers, start, elements }, done };
 }
 
 /** The same in arrays of its own, or in those of `scratch`. */
@@ -122,18 +126,20 @@ export async function sliceBytes(
   const { start, elements } = slice;
   let bytes = await apply(masked.op, masked.slice, dtype);
   for (const { row0, row1, op } of work.rows ?? []) {
-    const from = Math.max(row0 * cols, start);
-    const to = Math.min(row1 * cols, start + elements);
+    const from = Math.max(row0 * cols, start) - start;
+    const to = Math.min(row1 * cols, start + elements) - start;
     if (from >= to) continue;
-    const other = await apply(op, slice, dtype);
-    bytes.set(other.subarray((from - start) * width, (to - start) * width), (from - start) * width);
+    const { bytes: stored, dtype: kept } = op.source === undefined ? slice.base! : slice.experts[op.source]!;
+    const own = bytesPerElement(kept);
+    // In an array of their own, since words begin at multiples of their size.
+    bytes.set(convert({ dtype: kept, bytes: stored.slice(from * own, to * own) }, dtype), from * width);
   }
   for (const [i, op] of then.entries()) bytes = await apply(op, { ...(slice.base ? { base: slice.base } : {}), experts: [{ bytes, dtype: "F32" }], start, elements }, i === then.length - 1 ? tensor.dtype : "F32");
   return bytes;
 }
 
 /**
- * The merged bytes of a tensor, slice by slice, in order. Sources that read ahead read the next slices meanwhile. With `gpu`
+ * The merged bytes of the body of a tensor, slice by slice, in order. Sources that read ahead read the next slices meanwhile. With `gpu`
  * undefined the CPU computes; both give the same bytes on a software adapter, and on hardware up to the last bit of f32. `from` is the
  * first element, at which a slice begins.
  */
@@ -148,13 +154,14 @@ export async function* mergeTensor(
 ): AsyncGenerator<{ start: number; elements: number; bytes: Uint8Array }> {
   const dtype = tensor.dtype as FloatDtype;
   const width = bytesPerElement(dtype);
+  const total = bodyElements(tensor);
   const states = sources.experts.map(() => makerState());
-  const step = sliceOf(tensor, sliceElements, work.makers?.some(needsRows) ?? false);
+  const step = sliceOf({ ...tensor, elements: total }, sliceElements, work.makers?.some(needsRows) ?? false);
   const scratch = Scratch.take();
   try {
-    for (let start = from; start < tensor.elements; start += step) {
+    for (let start = from; start < total; start += step) {
       throwIfCancelled(signal);
-      const elements = Math.min(step, tensor.elements - start);
+      const elements = Math.min(step, total - start);
       const { slice, done } = await leaseSlice(sources, tensor, work, start, elements, scratch);
       let bytes: Uint8Array;
       try {
@@ -171,32 +178,6 @@ export async function* mergeTensor(
   }
 }
 
-const copySource = (sources: MergeSources, tensor: OutputTensor): [Checkpoint, string, number] => (tensor.from === "base" ? [sources.base, tensor.baseName, 0] : [sources.experts[0]!, tensor.tunedNames[0]!, 1]);
-
-/** Stored bytes of a tensor that is copied as it is, in pieces that are valid until the next is asked for. */
-export async function* copyTensor(sources: MergeSources, tensor: OutputTensor, signal?: AbortSignal, pieceBytes = COPY_PIECE): AsyncGenerator<Uint8Array> {
-  const [source, name] = copySource(sources, tensor);
-  const info = source.tensors.get(name);
-  if (!info) throw new StudioError("internal", `Copying "${tensor.name}": the source has no tensor "${name}".`);
-  const total = info.end - info.begin;
-  for (let at = 0; at < total; at += pieceBytes) {
-    throwIfCancelled(signal);
-    const { bytes, done } = await leaseOf(source, name, at, Math.min(pieceBytes, total - at));
-    try {
-      yield bytes;
-    } finally {
-      done();
-    }
-  }
-}
-
-/** A tensor whose stored dtype is the output's, or which is not computed with, is copied bit by bit. */
-export function isPlainCopy(sources: MergeSources, tensor: OutputTensor): boolean {
-  const [source, name] = copySource(sources, tensor);
-  const stored = source.tensors.get(name)!.dtype;
-  return tensor.action === "copy" && (tensor.dtype === stored || !isFloatDtype(tensor.dtype));
-}
-
 /**
  * The reads of mergeTensor and copyTensor for these tensors, in their order; source 0 is the base, k + 1 expert k. `reads`
  * says which models the operation of a tensor reads.
@@ -204,10 +185,9 @@ export function isPlainCopy(sources: MergeSources, tensor: OutputTensor): boolea
 export function mergeReads(sources: MergeSources, tensors: readonly OutputTensor[], reads: (tensor: OutputTensor) => { base: boolean; experts: boolean[]; wholeRows?: boolean }, sliceElements: number, pieceBytes = COPY_PIECE): PlannedRead[] {
   const plan: PlannedRead[] = [];
   for (const tensor of tensors) {
-    if (isPlainCopy(sources, tensor)) {
-      const [checkpoint, name, source] = copySource(sources, tensor);
-      const { begin, end } = checkpoint.tensors.get(name)!;
-      for (let offset = 0; offset < end - begin; offset += pieceBytes) plan.push({ source, name, offset, length: Math.min(pieceBytes, end - begin - offset) });
+    const copies = copiedParts(sources, tensor).flatMap(({ source, name, offset, length }) => piecesOf(length, pieceBytes).map(([at, bytes]) => ({ source, name, offset: offset + at, length: bytes })));
+    if (tensor.action === "copy") {
+      plan.push(...copies);
       continue;
     }
     const wanted = reads(tensor);
@@ -216,9 +196,11 @@ export function mergeReads(sources: MergeSources, tensors: readonly OutputTensor
       if (name === undefined || !(source === 0 ? wanted.base : wanted.experts[source - 1])) return [];
       return [{ source, name, width: bytesPerElement(checkpoint.tensors.get(name)!.dtype as FloatDtype) }];
     });
-    const step = sliceOf(tensor, sliceElements, wanted.wholeRows ?? false);
-    for (let start = 0; start < tensor.elements; start += step)
-      for (const { source, name, width } of sides) plan.push({ source, name, offset: start * width, length: Math.min(step, tensor.elements - start) * width });
+    const total = bodyElements(tensor);
+    const step = sliceOf({ ...tensor, elements: total }, sliceElements, wanted.wholeRows ?? false);
+    for (let start = 0; start < total; start += step)
+      for (const { source, name, width } of sides) plan.push({ source, name, offset: start * width, length: Math.min(step, total - start) * width });
+    plan.push(...copies);
   }
   return plan;
 }

@@ -3,8 +3,9 @@ import type { Recipe } from "../core/recipe";
 import { idlePatterns, isChosen } from "../core/tensorChoice";
 import { isFloatDtype, type Checkpoint, type TensorInfo } from "../core/tensors";
 import { tensorBytes, writeSafetensorsHeader } from "../formats/safetensors";
-import { outputTensors, type OutputTensor } from "../model/pairing";
+import { pairedOutputs, type OutputTensor } from "../model/pairing";
 import { isBuffer } from "../model/support";
+import { chooseRows, vocabularyOf } from "../model/vocabulary";
 import { compactRecipe } from "./recipeFile";
 
 export interface PlannedShard {
@@ -30,6 +31,8 @@ export interface OutputPlan {
   leftOut: string[];
   /** Whether the result's head is its embedding: `tie_word_embeddings` of its config.json. */
   tied: boolean;
+  /** Rows of the result's embedding, where the models have different numbers of them: `vocab_size` of its config.json. */
+  vocab: number | undefined;
 }
 
 const MIN_SHARD_BYTES = 1 << 20;
@@ -66,8 +69,9 @@ function fillShards(tensors: OutputTensor[], cap: number): OutputTensor[][] {
 export function planOutput(base: Checkpoint, tuned: readonly Checkpoint[], recipe: Recipe): OutputPlan {
   const cap = recipe.output.maxShardBytes;
   if (!(cap >= MIN_SHARD_BYTES)) throw new StudioError("bad-recipe", `Planning the output: output.maxShardBytes is ${cap}, expected at least 1,048,576 (1 MiB).`, { title: "Shards too small", where: "output.maxShardBytes", path: "output.maxShardBytes" });
-  const { tensors: paired, tied } = outputTensors(base, tuned, recipe.reconciliation);
-  const { tensors: kept, leftOut } = choose(base, paired, recipe.tensors);
+  const { tensors: paired, tied } = pairedOutputs(base, tuned, recipe.reconciliation.tied);
+  const { tensors: chosen, leftOut } = choose(base, paired, recipe.tensors);
+  const { tensors: kept, vocab } = chooseRows(chosen, base, tuned, vocabularyOf(recipe.reconciliation));
   const wanted = recipe.output.dtype;
   const tensors = kept.map((t) => (wanted !== "base" && isFloatDtype(t.dtype) && !isBuffer(t.name) ? { ...t, dtype: wanted } : t));
   if (tensors.length === 0) throw new StudioError("bad-recipe", `Planning the output: the base "${base.name}" has no tensors.`, { title: "Nothing to write", where: base.name });
@@ -88,7 +92,7 @@ export function planOutput(base: Checkpoint, tuned: readonly Checkpoint[], recip
   });
   const total = tensors.reduce((sum, t) => sum + tensorBytes(t), 0);
   return {
-    tensors, shards, tied, leftOut,
+    tensors, shards, tied, vocab, leftOut,
     index: shards.length > 1 ? { path: "model.safetensors.index.json", text: indexText(shards, total) } : undefined,
     tensorBytes: total,
     parameters: tensors.reduce((sum, t) => sum + (isBuffer(t.name) ? 0 : t.elements), 0),

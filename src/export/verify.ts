@@ -10,7 +10,8 @@ import { toFloat32 } from "../formats/dtypes";
 import { countsEquals, makerState, needsRows } from "../kernels/stats/maskMaker";
 import { HEAD } from "../model/architectures";
 import { applyOpCpu } from "../merge/cpu";
-import type { OutputTensor } from "../model/pairing";
+import { bodyElements, type OutputTensor } from "../model/pairing";
+import { tokenRows, vocabSize } from "../model/vocabulary";
 import type { ReadAhead } from "../store/readAhead";
 import { readSlice, sliceBytes, sliceOf, withMasks, type MergeSources, type TensorWork } from "./mergeTensor";
 import type { OutputPlan } from "./plan";
@@ -69,7 +70,7 @@ export async function verifyOutput(job: VerifyJob): Promise<{ checks: Check[]; t
 
   const missing = plan.tensors.filter((t) => {
     const info = result.tensors.get(t.name);
-    return !info || info.dtype !== t.dtype || info.elements !== t.elements;
+    return !info || info.dtype !== t.dtype || info.shape.join() !== t.shape.join();
   });
   const total = [...result.tensors.values()].reduce((sum, t) => sum + t.end - t.begin, 0);
   add("index", plan.index ? "Index agrees" : "Header agrees", missing.length === 0 && result.tensors.size === plan.tensors.length && total === plan.tensorBytes && result.warnings.length === 0,
@@ -79,7 +80,9 @@ export async function verifyOutput(job: VerifyJob): Promise<{ checks: Check[]; t
   const planned = plan.tensors.reduce((sum, t) => sum + t.elements, 0);
   const tied = result.config.tie_word_embeddings === true;
   const headFits = tied ? !result.tensors.has(HEAD) : true;
-  add("parameters", "Parameters", parameters === planned && headFits && tied === plan.tied, `${number(parameters)}, ${parameters === planned ? "as forecast" : `${number(planned)} were forecast`}; ${HEAD} ${result.tensors.has(HEAD) ? "present" : "absent"} and tie_word_embeddings ${String(tied)}`);
+  const rows = tokenRows(result);
+  const vocab = plan.vocab === undefined || (rows === plan.vocab && vocabSize(result.config) === rows);
+  add("parameters", "Parameters", parameters === planned && headFits && tied === plan.tied && vocab, `${number(parameters)}, ${parameters === planned ? "as forecast" : `${number(planned)} were forecast`}; ${HEAD} ${result.tensors.has(HEAD) ? "present" : "absent"} and tie_word_embeddings ${String(tied)}${plan.vocab === undefined ? "" : `; ${number(rows ?? 0)} token rows and vocab_size ${String(vocabSize(result.config))}`}`);
 
   const values = await readValues(job, files, result);
   add("hashes", "Bytes", values.hashesWrong.length === 0, values.hashesWrong.length === 0 ? `${job.written.length} files read again, SHA-256 as written` : `${values.hashesWrong.join(", ")}: SHA-256 differs from what was written`);
@@ -168,7 +171,7 @@ export function largestOf(bytes: Uint8Array, dtype: FloatDtype): { largest: numb
 }
 
 async function compareTiles(job: VerifyJob, result: Checkpoint): Promise<{ compared: number; equal: number; far: number; farIn: string }> {
-  const merged = job.plan.tensors.filter((t) => t.action === "merge" && t.elements > 0);
+  const merged = job.plan.tensors.filter((t) => t.action === "merge" && bodyElements(t) > 0);
   const totals = { compared: 0, equal: 0, far: 0, farIn: "" };
   if (merged.length === 0) return totals;
   const rng = new MT19937(hashName(job.recipeHash));
@@ -181,10 +184,11 @@ async function compareTiles(job: VerifyJob, result: Checkpoint): Promise<{ compa
     const { work } = last;
     if (!work) continue;
     const fromStart = work.makers?.some((maker) => maker && countsEquals(maker)) ?? false;
-    const tile = sliceOf(tensor, TILE_ELEMENTS, work.makers?.some(needsRows) ?? false);
-    const blocks = Math.ceil(tensor.elements / tile);
+    const total = bodyElements(tensor);
+    const tile = sliceOf({ ...tensor, elements: total }, TILE_ELEMENTS, work.makers?.some(needsRows) ?? false);
+    const blocks = Math.ceil(total / tile);
     const start = fromStart ? 0 : (rng.next() % blocks) * tile;
-    const elements = Math.min(tile, tensor.elements - start);
+    const elements = Math.min(tile, total - start);
     const want = await cpuTile(job.sources, tensor, work, start, elements, job.signal);
     const width = bytesPerElement(tensor.dtype as FloatDtype);
     const got = await result.read(tensor.name, start * width, elements * width);

@@ -4,9 +4,10 @@ import { bytesPerElement, type Checkpoint, type FloatDtype, type TensorInfo } fr
 import { tensorBytes } from "../formats/safetensors";
 import type { Gpu } from "../gpu/gpu";
 import { countsEquals, needsRows } from "../kernels/stats/maskMaker";
-import type { OutputTensor } from "../model/pairing";
+import { bodyElements, type OutputTensor } from "../model/pairing";
 import { outputConfig } from "./config";
-import { copyTensor, isPlainCopy, mergeTensor, MERGE_SLICE, sliceOf, type MergeSources, type TensorWork } from "./mergeTensor";
+import { copyTensor } from "./copyTensor";
+import { mergeTensor, MERGE_SLICE, sliceOf, type MergeSources, type TensorWork } from "./mergeTensor";
 import type { OutputPlan } from "./plan";
 
 export interface VirtualModel {
@@ -41,20 +42,21 @@ export function virtualCheckpoint(model: VirtualModel): Checkpoint {
   let last: Promise<unknown> = Promise.resolve();
 
   async function* slicesOf(tensor: OutputTensor, from: number): AsyncGenerator<{ begin: number; bytes: Uint8Array }> {
-    if (isPlainCopy(sources, tensor)) {
-      let begin = 0;
-      for await (const bytes of copyTensor(sources, tensor, signal)) {
-        yield { begin, bytes: bytes.slice() };
-        begin += bytes.byteLength;
-      }
-      return;
+    const work = await workOf(tensor);
+    let begin = 0;
+    if (work) {
+      const width = bytesPerElement(tensor.dtype as FloatDtype);
+      const elements = bodyElements(tensor);
+      const step = sliceOf({ ...tensor, elements }, sliceElements, work.makers?.some(needsRows) ?? false);
+      const counts = work.makers?.some((maker) => maker && countsEquals(maker)) ?? false;
+      const first = counts ? 0 : Math.floor(from / width / step) * step;
+      for await (const { start, bytes } of mergeTensor(gpu, sources, tensor, work, signal, sliceElements, first)) yield { begin: start * width, bytes };
+      begin = elements * width;
     }
-    const work = (await workOf(tensor)) ?? { op: { kind: "copy" as const, ...(tensor.from === "base" ? {} : { source: 0 }) } };
-    const width = bytesPerElement(tensor.dtype as FloatDtype);
-    const step = sliceOf(tensor, sliceElements, work.makers?.some(needsRows) ?? false);
-    const counts = work.makers?.some((maker) => maker && countsEquals(maker)) ?? false;
-    const first = counts ? 0 : Math.floor(from / width / step) * step;
-    for await (const { start, bytes } of mergeTensor(gpu, sources, tensor, work, signal, sliceElements, first)) yield { begin: start * width, bytes };
+    for await (const bytes of copyTensor(sources, tensor, signal)) {
+      yield { begin, bytes: bytes.slice() };
+      begin += bytes.byteLength;
+    }
   }
 
   const bytesOf = async (name: string, offset: number, length: number, into: Uint8Array | undefined): Promise<Uint8Array> => {

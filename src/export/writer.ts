@@ -2,7 +2,8 @@ import type { FileMark, OutputFolder } from "../core/files";
 import type { Gpu } from "../gpu/gpu";
 import type { OutputTensor } from "../model/pairing";
 import { markIn, readNote, type ExportNote, type WrittenFile } from "./journal";
-import { copyTensor, isPlainCopy, mergeTensor, type MergeSources, type TensorWork } from "./mergeTensor";
+import { copyTensor } from "./copyTensor";
+import { mergeTensor, type MergeSources, type TensorWork } from "./mergeTensor";
 import type { OutputPlan, PlannedShard } from "./plan";
 
 export type { WrittenFile } from "./journal";
@@ -32,9 +33,9 @@ const flushBytesOf = (plan: OutputPlan): number => Math.min(FLUSH_BYTES, Math.ma
 
 /** The stored bytes of an output tensor, slice by slice. */
 async function* bytesOf({ gpu, sources, workOf, signal, sliceElements }: WriteShards, tensor: OutputTensor): AsyncGenerator<Uint8Array> {
-  if (isPlainCopy(sources, tensor)) return yield* copyTensor(sources, tensor, signal);
-  const work = (await workOf(tensor)) ?? { op: { kind: "copy" as const, ...(tensor.from === "base" ? {} : { source: 0 }) } };
-  for await (const { bytes } of mergeTensor(gpu, sources, tensor, work, signal, sliceElements)) yield bytes;
+  const work = await workOf(tensor);
+  if (work) for await (const { bytes } of mergeTensor(gpu, sources, tensor, work, signal, sliceElements)) yield bytes;
+  yield* copyTensor(sources, tensor, signal);
 }
 
 /**

@@ -10,7 +10,8 @@ export async function compactSums(gpu: Gpu, pass: FisherPass, output: PassOutput
   const ids = tensor.rowIds!;
   const C = tensor.cols;
   const F = await gpu.readFloats(tensor.panels[0]!.buffer, ids.length * C);
-  for (const value of F) stats.fisherSum! += value * scale;
+  const shared = ids.filter((id) => id * C < output.elements).length;
+  for (const value of F.subarray(0, shared * C)) stats.fisherSum! += value * scale;
   for (let expert = 0; expert < pass.experts.length; expert++) {
     const change = changeOf(output, expert, undefined);
     let at = 0;

@@ -17,7 +17,7 @@ export interface TokenOptions {
  * predicted. Source: FIM-Merging eq. 7; METHODS A9, A12, A13.
  */
 export async function randomSequences(checkpoint: Checkpoint, vocabSize: number, options: TokenOptions): Promise<number[][]> {
-  const vocab = options.vocab === "config" ? vocabSize : await tokenizerSize(checkpoint, options.vocab);
+  const vocab = options.vocab === "config" ? vocabSize : Math.min(vocabSize, await tokenizerSize(checkpoint, options.vocab));
   const drawn = drawTokens(options.seed, vocab, options.N, options.len);
   if (!options.prependBos) return drawn;
   const bos = checkpoint.config.bos_token_id;

@@ -39,7 +39,7 @@ interface Loaded {
 async function load(scope: BufferScope, change: Change, row0: number, rows: number, signal?: AbortSignal): Promise<Loaded> {
   const side = async ({ source, name, resident }: ChangeSide): Promise<LoadedSide> => {
     const dtype = source.tensors.get(name)!.dtype as FloatDtype;
-    const there = resident?.find((panel) => panel.row0 === row0 && panel.rows === rows);
+    const there = resident?.find((panel) => panel.row0 === row0 && panel.rows >= rows);
     if (there) return { dtype, buffer: there.buffer, mine: false };
     return { dtype, buffer: scope.adopt((await loadPanel(scope.gpu, source, name, row0, rows, signal)).buffer), mine: true };
   };

@@ -6,7 +6,7 @@ import { createDecoder, type PassResult } from "../model/decoder";
 import type { GradientVisitor } from "../model/gradients";
 import type { TensorRole } from "../model/roles";
 import { BufferScope } from "../model/scope";
-import { fisherVisitor, type FisherTensor } from "./accumulate";
+import { fisherVisitor, type FisherPanel, type FisherTensor } from "./accumulate";
 import { compactSums, trimEmbedding } from "./embedding";
 import { walkJournal, type PassState } from "./journal";
 import { keepFisher } from "./keep";
@@ -19,6 +19,9 @@ import type { FisherPass, PassOutput, TensorStats } from "./types";
 
 /** 2^12: gradients far below 1 square to less than f32 holds otherwise; exact, undone in the scalars (PERFORMANCE 5). */
 const LOSS_SCALE = 4096;
+
+/** Panels of the first rows of a tensor: those of an embedding that all models have. */
+const firstRows = (panels: readonly FisherPanel[], rows: number): FisherPanel[] => panels.flatMap((panel) => (panel.row0 < rows ? [{ ...panel, rows: Math.min(panel.rows, rows - panel.row0) }] : []));
 
 /** What a walk does with the keys of a tensor: trims, or counts them for the threshold of the whole model. */
 export type Mode = { kind: "trim"; cuts: ModelCut[] | undefined } | { kind: "count"; selects: RankSelect[][] };
@@ -70,12 +73,13 @@ export async function fisherWalk(gpu: Gpu, pass: FisherPass, mode: Mode, from: P
 
   const changeOf = (output: PassOutput, expert: number, fisher: FisherTensor | undefined): Change => {
     const cols = output.shape.length >= 2 ? output.shape.at(-1)! : output.elements;
+    const rows = output.elements / cols;
     // The weight whose gradient was taken is on the GPU already: it is the base, or the first fine-tuned model.
     const resident = fisher?.weight?.panels;
     return {
       base: { source: pass.base, name: output.baseName, resident: pass.at === "base" ? resident : undefined },
       tuned: { source: experts[expert]!, name: output.tunedNames[expert]!, resident: pass.at === "finetuned" && expert === 0 ? resident : undefined },
-      rows: output.elements / cols, cols, fisher, sliceElements: pass.memory?.sliceElements,
+      rows, cols, fisher: fisher && { ...fisher, panels: firstRows(fisher.panels, rows) }, sliceElements: pass.memory?.sliceElements,
     };
   };
   /** `group`: how many entries share the threshold, and the key below it. */

@@ -3,6 +3,7 @@ import { isFloatDtype, type Checkpoint, type Dtype, type TensorInfo } from "../c
 import { architectureOf, EMBEDDING, HEAD } from "./architectures";
 import { architectureName } from "./config";
 import { isBuffer } from "./support";
+import { chooseRows, sameButRows, vocabularyOf } from "./vocabulary";
 
 type Tensors = Pick<Checkpoint, "config" | "tensors">;
 
@@ -23,7 +24,7 @@ export function headTensor(model: Tensors): TensorInfo | undefined {
 }
 
 export interface Pairing {
-  /** In base order: present in all with one shape. */
+  /** In base order: present in all with one shape, or, where there is a row for each token id, with one width. */
   shared: string[];
   /** In the base, absent from a fine-tuned model; the head of a tied pair is not counted. */
   missing: { name: string; model: number }[];
@@ -43,7 +44,7 @@ export function pairTensors(base: Tensors, tuned: readonly Tensors[]): Pairing {
       if (!other) {
         shared = false;
         if (!explained(name)) pairing.missing.push({ name, model: i });
-      } else if (!sameShape(info, other)) {
+      } else if (!sameShape(info, other) && !sameButRows(name, architectureName(base.config), info, other)) {
         shared = false;
         pairing.mismatched.push({ name, model: i, base: info.shape, tuned: other.shape });
       }
@@ -70,7 +71,15 @@ export interface OutputTensor {
   action: "merge" | "copy";
   from: "base" | "finetuned";
   reason: string;
+  /** Elements from `at` on are rows that not all models have: copied from this one. Only those before are merged, or copied from `from`. */
+  rest?: { at: number; from: "base" | "finetuned" };
 }
+
+/** Elements that are merged, or copied from where `from` says; the others are `rest`. */
+export const bodyElements = ({ elements, rest }: Pick<OutputTensor, "elements" | "rest">): number => rest?.at ?? elements;
+
+/** Shape of the body. */
+export const bodyShape = ({ shape, elements, rest }: Pick<OutputTensor, "shape" | "elements" | "rest">): number[] => (rest ? [rest.at / (elements / shape[0]!), ...shape.slice(1)] : shape);
 
 /**
  * Tensors of the merged model, in base order, a head that the base lacks at the end (METHODS 8.4).
@@ -78,35 +87,43 @@ export interface OutputTensor {
  *   untie                       H = merge of both heads, an embedding standing in for a tied one
  *   tie-as-base                 tied base: no head; untied base: its head is copied
  *   head-from-finetuned         the first fine-tuned model's head (or embedding) is copied
+ * Vocabularies of different size have the rows that `vocabulary` chooses; `vocab` is their number then.
  */
-export function outputTensors(base: Tensors, tuned: readonly Tensors[], choice: Pick<Reconciliation, "tied">): { tensors: OutputTensor[]; tied: boolean } {
+export function outputTensors(base: Tensors, tuned: readonly Tensors[], choice: Pick<Reconciliation, "tied"> & Partial<Pick<Reconciliation, "vocabulary" | "tokenizer">>): { tensors: OutputTensor[]; tied: boolean; vocab: number | undefined } {
+  const { tensors, tied } = pairedOutputs(base, tuned, choice.tied);
+  return { tied, ...chooseRows(tensors, base, tuned, vocabularyOf(choice)) };
+}
+
+/** The same before vocabularies of different size have their rows chosen. */
+export function pairedOutputs(base: Tensors, tuned: readonly Tensors[], choice: Reconciliation["tied"]): { tensors: OutputTensor[]; tied: boolean } {
+  const architecture = architectureName(base.config);
   const baseTied = isTied(base);
   const headsDiffer = tuned.some((t) => isTied(t) !== baseTied);
-  const tied = baseTied && (!headsDiffer || choice.tied === "tie-as-base");
+  const tied = baseTied && (!headsDiffer || choice === "tie-as-base");
   const tensors: OutputTensor[] = [];
   for (const info of base.tensors.values()) {
     // A tied configuration ignores a stored head, so writing one would only mislead.
     if (info.name === HEAD && (baseTied || headsDiffer)) continue;
-    tensors.push(describe(info, info.name, tuned.map((t) => t.tensors.get(info.name))));
+    tensors.push(describe(info, info.name, architecture, tuned.map((t) => t.tensors.get(info.name))));
   }
   const stand = headTensor(base);
   if (headsDiffer && !tied && stand) {
     const heads = tuned.map(headTensor);
-    const head = describe(stand, HEAD, heads);
-    if (choice.tied === "tie-as-base") tensors.push({ ...head, action: "copy", from: "base", reason: "head of the base, as chosen" });
-    else if (choice.tied === "head-from-finetuned" && heads[0]) tensors.push({ ...head, dtype: heads[0].dtype, shape: heads[0].shape, elements: heads[0].elements, action: "copy", from: "finetuned", reason: "head of the fine-tuned model, as chosen" });
+    const head = describe(stand, HEAD, architecture, heads);
+    if (choice === "tie-as-base") tensors.push({ ...head, action: "copy", from: "base", reason: "head of the base, as chosen" });
+    else if (choice === "head-from-finetuned" && heads[0]) tensors.push({ ...head, dtype: heads[0].dtype, shape: heads[0].shape, elements: heads[0].elements, action: "copy", from: "finetuned", reason: "head of the fine-tuned model, as chosen" });
     else tensors.push({ ...head, reason: head.action === "merge" ? "untied: both heads are merged, an embedding stands in where a model has no head" : head.reason });
   }
   return { tensors, tied };
 }
 
-function describe(info: TensorInfo, name: string, others: (TensorInfo | undefined)[]): OutputTensor {
+function describe(info: TensorInfo, name: string, architecture: string, others: (TensorInfo | undefined)[]): OutputTensor {
   const row = { name, dtype: info.dtype, shape: info.shape, elements: info.elements, baseName: info.name, tunedNames: others.map((o) => o?.name), from: "base" as const };
   const copy = (reason: string): OutputTensor => ({ ...row, action: "copy", reason });
   if (isBuffer(name)) return copy("a buffer, not a weight");
   if (!isFloatDtype(info.dtype)) return copy(`${info.dtype} is not computed with`);
   if (others.length === 0 || others.some((o) => !o)) return copy("a fine-tuned model has no tensor of this name");
-  if (others.some((o) => !sameShape(info, o!))) return copy("the shapes differ");
+  if (others.some((o) => !sameShape(info, o!) && !sameButRows(name, architecture, info, o!))) return copy("the shapes differ");
   const odd = others.find((o) => !isFloatDtype(o!.dtype));
   if (odd) return copy(`a fine-tuned model stores it as ${odd.dtype}`);
   return { ...row, action: "merge", reason: "" };

@@ -13,10 +13,13 @@ const as = (id: string) => ({ architectures: [id] });
 const added = (tokens: Record<number, string>) => jsonFile("tokenizer_config.json", { tokenizer_class: "Qwen2Tokenizer", added_tokens_decoder: Object.fromEntries(Object.entries(tokens).map(([id, content]) => [id, { content }])) });
 const card = (licence: string) => jsonFile("README.md", `---\nlicense: ${licence}\ntags: [x]\n---\n# Hello`);
 const codes = async (base: ModelOptions, ...tuned: ModelOptions[]) => {
-  const check = await preflight(await tinyModel("base", base), await Promise.all(tuned.map((t, i) => tinyModel(`tuned${i}`, t))));
+  const check = await preflight(await tinyModel("base", base), await Promise.all(tuned.map((t, i) => tinyModel(`tuned${i}`, t))), { vocabulary: "base" });
   return { check, block: check.findings.filter((f) => f.severity === "block").map((f) => f.code), rest: check.findings.filter((f) => f.severity !== "block").map((f) => f.code).filter((c) => c !== "tokenizer-missing") };
 };
 const row = (check: Awaited<ReturnType<typeof preflight>>, id: string) => check.rows.find((r) => r.id === id)!;
+
+/** A checkpoint with a tower of matrices beside its text layers. */
+const vision: ModelOptions = { tensors: (e) => [...e, ...[0, 1, 2].flatMap((i) => ["q_proj", "o_proj"].map((m): TensorSpec => ({ name: `vision_tower.layers.${i}.self_attn.${m}.weight`, dtype: "BF16", shape: [4, 4] }))), { name: "vision_tower.patch_embed.weight", dtype: "BF16", shape: [4, 3] }] };
 
 describe("pairs that are blocked, each with its one finding", () => {
   test.each<[string, ModelOptions, ModelOptions[], string]>([
@@ -29,7 +32,9 @@ describe("pairs that are blocked, each with its one finding", () => {
     ["wider with a larger vocabulary", { config: { hidden_size: 16, vocab_size: 22 } }, [{}], "shape-mismatch"],
     ["wider MLP", {}, [{ config: { intermediate_size: 16 } }], "shape-mismatch"],
     ["heads cut differently, shapes alike", { config: { num_key_value_heads: 2 } }, [{ config: { num_attention_heads: 4, num_key_value_heads: 4 } }], "heads-mismatch"],
-    ["more rows in the vocabulary", {}, [{ config: { vocab_size: 24 } }], "vocab-mismatch"],
+    ["embeddings of another width, unknown class", { config: as("XForCausalLM") }, [{ config: as("XForCausalLM"), ...edit(/embed_tokens/, (t) => [{ ...t, shape: [24, 9] }]) }], "tensor-shape-mismatch"],
+    ["fewer rows than the chosen tokenizer has ids", { files: [added({ 19: "<a>" })] }, [{ config: { vocab_size: 24 }, files: [added({ 21: "<b>" })] }], "vocabulary-too-small"],
+    ["a layer of a stack missing, unknown class", { config: as("XForCausalLM") }, [{ config: as("XForCausalLM"), ...edit(/layers\.1\./, () => []) }], "tensors-missing"],
     ["one tensor of another shape, unknown class", { config: as("XForCausalLM") }, [{ config: as("XForCausalLM"), ...edit(/1\.mlp\.up_proj/, (t) => [{ ...t, shape: [8, 12] }]) }], "tensor-shape-mismatch"],
     ["base without a tensor of its configuration", edit(/layers\.1\.mlp\.up/, () => []), [{}], "base-incomplete"],
     ["fine-tuned without a layer's tensors", {}, [edit(/layers\.1\./, () => [])], "finetuned-incomplete"],
@@ -75,6 +80,10 @@ describe("odd pairs that can be merged, each with its one remark", () => {
     ["unknown class", { config: as("XForCausalLM") }, { config: as("XForCausalLM") }, ["fisher-unavailable"]],
     ["finding of the reader", { files: [memoryFile("other.safetensors", new Uint8Array())] }, {}, ["reader-warning"]],
     ["other dtypes", {}, { dtype: "F32" }, []],
+    ["a vision tower only in the base", { config: as("XForCausalLM"), ...vision }, { config: as("XForCausalLM") }, ["tensors-missing", "fisher-unavailable"]],
+    ["a vision tower only in the fine-tuned", { config: as("XForCausalLM") }, { config: as("XForCausalLM"), ...vision }, ["tensors-extra", "fisher-unavailable"]],
+    ["more rows in the vocabulary", {}, { config: { vocab_size: 24 } }, []],
+    ["fewer rows in the vocabulary, tied", { config: { tie_word_embeddings: true } }, { config: { vocab_size: 16, tie_word_embeddings: true } }, []],
   ])("%s", async (_, base, tuned, want) => {
     const { check, block, rest } = await codes(base, tuned);
     expect(block).toEqual([]);
@@ -136,6 +145,42 @@ describe("the pair that matters", () => {
     expect(row(check, "vocabulary")).toMatchObject({ verdict: "differs", action: "not considered until the width agrees" });
     expect(check.rows.every((r) => r.choice === undefined)).toBe(true);
     expect(row(check, "layers").verdict).toBe("match");
+  });
+});
+
+describe("vocabularies of different size", () => {
+  const tokenizer = (count: number, special: Record<number, string> = {}) => jsonFile("tokenizer.json", { model: { vocab: Object.fromEntries(Array.from({ length: count }, (_, i) => [`w${i}`, i])) }, added_tokens: Object.entries(special).map(([id, content]) => ({ id: Number(id), content })) });
+  const pair = async () => [await tinyModel("base", { config: { vocab_size: 24 }, files: [tokenizer(18, { 18: "<end>" })] }), await tinyModel("tuned", { config: { vocab_size: 22 }, files: [tokenizer(18, { 18: "<end>", 19: "<think>", 20: "</think>" })] })] as const;
+  test("rows are told apart into tokens, added ones and padding", async () => {
+    const [base, tuned] = await pair();
+    const check = await preflight(base, [tuned]);
+    expect(row(check, "vocabulary")).toMatchObject({ base: "24: 18 tokens, 1 added, 5 padding", tuned: ["22: 18 tokens, 3 added, 1 padding"], verdict: "differs", choice: { key: "vocabulary", value: "finetuned" } });
+    expect([check.vocab, check.reconciliation.vocabulary]).toEqual([22, undefined]);
+    expect(row(check, "vocabulary").choice!.options.map((o) => [o.value, o.label, o.disabled ?? false])).toEqual([["base", "As the base, 24 rows", false], ["finetuned", "As the fine-tuned, 22 rows", false], ["common", "In common, 22 rows", false]]);
+    expect(row(check, "vocabulary").choice!.options[0]!.consequence).toBe(`rows from 22 on are the base's own · ${(check.parameters + 2 * 2 * 8).toLocaleString("en-US")} parameters in the result`);
+  });
+  test("with the base's tokenizer its rows; too few rows cannot be chosen, and choices stay open", async () => {
+    const base = await tinyModel("base", { config: { vocab_size: 24 }, files: [tokenizer(24)] });
+    const tuned = await tinyModel("tuned", { config: { vocab_size: 20 }, files: [tokenizer(20)] });
+    expect((await preflight(base, [tuned], { tokenizer: "base" })).vocab).toBe(24);
+    const check = await preflight(base, [tuned], { tokenizer: "base", vocabulary: "common" });
+    expect(check).toMatchObject({ verdict: "blocked", findings: [{ code: "vocabulary-too-small", found: "The tokenizer of the base has ids up to 23, the result would have 20 rows." }, {}] });
+    expect(row(check, "vocabulary").choice).toMatchObject({ value: "common", options: [{ value: "base" }, { value: "finetuned", disabled: true, consequence: "too few for the tokenizer that goes along" }, { value: "common", disabled: true }] });
+  });
+  test("each id has its choice, and tensors that only one side has are listed", async () => {
+    const clash = (a: string, b: string) => jsonFile("tokenizer_config.json", { added_tokens_decoder: { 5: { content: a }, 6: { content: b } } });
+    const base = await tinyModel("base", { config: as("XForCausalLM"), files: [clash("<a>", "<b>")], ...vision });
+    const tuned = await tinyModel("tuned", { config: as("XForCausalLM"), files: [clash("<x>", "<y>")] });
+    const check = await preflight(base, [tuned], { clashRows: "base", rows: { 6: "mix" } });
+    expect(row(check, "tokenizer").clashes).toEqual([{ id: 5, base: "<a>", tuned: "<x>", row: "base" }, { id: 6, base: "<b>", tuned: "<y>", row: "mix" }]);
+    expect(row(check, "tensors")).toMatchObject({ verdict: "differs", action: expect.stringMatching(/^\d+ pair up; 7 only in the base, copied: vision_tower\.layers\.\* \(6 tensors\), vision_tower\.patch_embed\.weight$/) as string });
+    expect(row(check, "tensors").lists![0]!.names).toHaveLength(7);
+    expect(check.findings.find((f) => f.code === "tensors-missing")!.found).toBe("vision_tower.layers.* (6 tensors), vision_tower.patch_embed.weight.");
+  });
+  test("stop ids follow the tokenizer until they are chosen", async () => {
+    const [base, tuned] = [await tinyModel("b", { files: [added({ 5: "<a>" })] }), await tinyModel("t", { config: { eos_token_id: [7, 8] }, files: [added({ 5: "<a>", 7: "<b>" })] })];
+    expect(row(await preflight(base, [tuned]), "stop").choice).toMatchObject({ key: "stopIds", value: "finetuned", options: [{ consequence: "ends at 7, 8" }, { consequence: "ends at 2" }] });
+    expect(row(await preflight(base, [tuned], { stopIds: "base" }), "stop").choice!.value).toBe("base");
   });
 });
 

@@ -106,6 +106,8 @@ describe("config.json", () => {
     const got = await config({}, tuned, tinyRecipe({ reconciliation: { tokenizer: "finetuned" } }));
     expect([got.eos_token_id, got.pad_token_id, "bos_token_id" in got]).toEqual([[7, 8], 9, false]);
     expect((await config({}, tuned)).eos_token_id).toBe(2);
+    expect((await config({}, tuned, tinyRecipe({ reconciliation: { stopIds: "finetuned" } }))).eos_token_id).toEqual([7, 8]);
+    expect((await config({}, tuned, tinyRecipe({ reconciliation: { tokenizer: "finetuned", stopIds: "base" } }))).eos_token_id).toBe(2);
   });
 });
 
