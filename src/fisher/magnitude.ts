@@ -1,5 +1,6 @@
 import { magnitudes } from "../kernels/stats/maskMaker";
 import { cutOf, cutWithoutRank, rankOf, RankSelect, type Cut, type KeepRule } from "../kernels/stats/trim";
+import { l1Factor } from "../kernels/stats/sparsify";
 import { modelSlices, SLICE_ELEMENTS } from "./slices";
 import type { Change } from "./trimTensor";
 
@@ -40,18 +41,25 @@ export async function magnitudeCut(changes: readonly Sides[], rule: KeepRule, si
   return cutOf(rule, select);
 }
 
-/** What a cut keeps of one tensor: entries, their sum of delta^2, and sum theta0 delta. `state` counts equal keys across tensors. */
-export async function keptSums(change: Sides, cut: Cut, dropZero: boolean, state: { taken: number }, signal?: AbortSignal): Promise<{ kept: number; delta2KeptSum: number; dotBaseKept: number }> {
+/**
+ * What a cut keeps of one tensor: entries, their sum of delta^2, and sum theta0 delta. `state` counts equal keys across tensors.
+ * With `l1` also the factor that gives back the L1 norm that the cut takes.
+ */
+export async function keptSums(change: Sides, cut: Cut, dropZero: boolean, state: { taken: number }, signal?: AbortSignal, l1 = false): Promise<{ kept: number; delta2KeptSum: number; dotBaseKept: number; rescale?: number }> {
   const sums = { kept: 0, delta2KeptSum: 0, dotBaseKept: 0 };
+  let whole = 0;
+  let left = 0;
   for await (const { base, tuned } of slicesOf(change, signal))
     for (let i = 0; i < base.length; i++) {
       const delta = Math.fround(tuned[i]! - base[i]!);
       const key = Math.abs(delta);
+      whole += key;
       const keep = key > cut.threshold || (key === cut.threshold && state.taken < cut.equal && ++state.taken > 0);
       if (!keep || (dropZero && key === 0)) continue;
+      left += key;
       sums.kept++;
       sums.delta2KeptSum += delta * delta;
       sums.dotBaseKept += base[i]! * delta;
     }
-  return sums;
+  return l1 ? { ...sums, rescale: l1Factor(whole, left) } : sums;
 }

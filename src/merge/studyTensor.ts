@@ -2,7 +2,7 @@ import { modelSlices, SLICE_ELEMENTS, type ModelSide } from "../fisher/slices";
 import type { MaskStudy, Study, TensorStudy } from "../fisher/study";
 import type { ExpertStats } from "../fisher/types";
 import { changes, magnitudes, makeMask, makerState, type MaskMaker } from "../kernels/stats/maskMaker";
-import { breadcrumbsCounts, drawKey, fusionKeys, fusionRanks, fusionThreshold, varianceKeys } from "../kernels/stats/sparsify";
+import { breadcrumbsCounts, drawKey, fusionKeys, fusionRanks, fusionThreshold, l1Factor, varianceKeys } from "../kernels/stats/sparsify";
 import { cutOf, cutWithoutRank, maskBit, rankOf, RankSelect, type Cut, type KeepRule } from "../kernels/stats/trim";
 import { TOUCHED } from "./ops";
 
@@ -22,9 +22,6 @@ export interface Studied {
   /** What is known of each model's mask; empty where there is none. */
   experts: Pick<ExpertStats, "kept" | "delta2KeptSum" | "dotBaseKept" | "threshold" | "maker" | "rescale">[];
 }
-
-/** Norms below this are not rescaled (METHODS 4). */
-const SMALLEST_NORM = 1e-7;
 
 interface ModelSlice {
   start: number;
@@ -177,6 +174,6 @@ async function masked(makers: readonly (MaskMaker | undefined)[], sides: StudySi
   return sums.map(({ whole, left, ...kept }, k) => ({
     ...kept,
     ...(makers[k] ? { maker: makers[k] } : {}),
-    ...(rescale === "l1" ? { rescale: whole < SMALLEST_NORM || left < SMALLEST_NORM ? 1 : whole / left } : {}),
+    ...(rescale === "l1" ? { rescale: l1Factor(whole, left) } : {}),
   }));
 }

@@ -19,6 +19,12 @@ export function bernoulliMask(key: number, keep: number, start: number, count: n
   return words;
 }
 
+/** Norms below this are not rescaled (METHODS 4). */
+const SMALLEST_NORM = 1e-7;
+
+/** The factor that gives what a mask left of a change the L1 norm of the whole change. */
+export const l1Factor = (whole: number, left: number): number => (whole < SMALLEST_NORM || left < SMALLEST_NORM ? 1 : whole / left);
+
 /** Throws "bad-recipe" unless both ends of DELLA's probabilities lie between 0 and 1; density 1 keeps everything, 0 nothing. */
 export function checkDella(density: number, epsilon: number): void {
   if (density >= 1 || density <= 0 || (density + epsilon < 1 && density - epsilon > 0)) return;

@@ -1,15 +1,16 @@
 import type { Params } from "../../core/params";
 import { defineMethod } from "./defineMethod";
 import { sparse, type SparseKind } from "./sparse";
-import { densityParam } from "./sparseParams";
+import { densityParam, rescaleParam } from "./sparseParams";
 
 const kind: SparseKind = {
   params: {
     ...densityParam(0.9, "share of each model’s change that is kept"),
     gamma: { kind: "number", label: "Largest dropped, γ", help: "share of the largest changes that is dropped; the rest of what goes is the smallest", effect: "pass", default: 0.01, min: 0, max: 1, step: 0.01, varies: "model" },
+    ...rescaleParam(false),
   },
-  passValues: ({ density, gamma }) => ({ density: density!, gamma: gamma! }),
-  study: ({ density, gamma }) => (density === 1 ? undefined : { kind: "masks", masks: { kind: "band", density: density as number, gamma: gamma as number }, rescale: "none" }),
+  passValues: ({ density, gamma, rescale }) => ({ density: density!, gamma: gamma!, ...(rescale ? { rescale } : {}) }),
+  study: ({ density, gamma, rescale }) => (density === 1 ? undefined : { kind: "masks", masks: { kind: "band", density: density as number, gamma: gamma as number }, rescale: rescale ? "l1" : "none" }),
   factor: () => 1,
 };
 

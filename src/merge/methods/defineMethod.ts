@@ -20,6 +20,8 @@ export interface TrimPlan {
   scope: "tensor" | "block" | "model";
   /** Never keep an entry whose key is 0. */
   dropZero: boolean;
+  /** What is kept of a tensor gets the L1 norm of its whole change. */
+  l1?: boolean;
 }
 
 /** Everything a method knows when it says what is done to one output tensor. */

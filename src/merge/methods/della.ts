@@ -2,13 +2,13 @@ import type { Params } from "../../core/params";
 import { checkDella } from "../../kernels/stats/sparsify";
 import { defineMethod } from "./defineMethod";
 import { sparse, type SparseKind } from "./sparse";
-import { densityParam, seedParam } from "./sparseParams";
+import { densityParam, rescaleParam, seedParam } from "./sparseParams";
 
 const kind: SparseKind = {
   params: {
     ...densityParam(0.5, "share of each model’s change that is kept, the larger the likelier"),
     epsilon: { kind: "number", label: "Spread ε", help: "the smallest of a row is kept with density − ε, the largest with density + ε", effect: "pass", default: 0.15, min: 0, max: 0.5, step: 0.05, varies: "model" },
-    rescale: { kind: "flag", label: "Rescale", help: "what is kept gets the L1 norm of the whole change", effect: "pass", default: true },
+    ...rescaleParam(true),
     ...seedParam,
   },
   passValues: ({ density, epsilon, rescale, seed }) => ({ density: density!, epsilon: epsilon!, rescale: rescale!, seed: seed! }),

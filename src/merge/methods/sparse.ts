@@ -1,7 +1,7 @@
 import type { Params, ParamSpecs } from "../../core/params";
 import type { Study } from "../../fisher/study";
 import type { MergeMethod, TensorFacts } from "./defineMethod";
-import { lambdaParam, normalizeParam, weightedSum } from "./sparseParams";
+import { agreedSum, lambdaParam, normalizeParam, weightedSum } from "./sparseParams";
 
 /** What tells the methods with masks of their own apart: how a change is thinned out. */
 export interface SparseKind {
@@ -28,7 +28,7 @@ export function sparse(kind: SparseKind, { ties, normalize }: { ties: boolean; n
     passValues: kind.passValues,
     trimPlan: () => undefined,
     study: kind.study,
-    coefficients: weightedSum,
+    coefficients: ties ? agreedSum : weightedSum,
     advise: (params, weights) => [
       ...(kind.advise?.(params, weights) ?? []),
       ...(ties && weights.length === 1 ? ["With one fine-tuned model there is no sign to elect."] : []),

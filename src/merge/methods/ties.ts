@@ -2,13 +2,14 @@ import { StudioError } from "../../core/errors";
 import type { Params } from "../../core/params";
 import type { TrimRule } from "../trim";
 import { defineMethod } from "./defineMethod";
+import { rescaleParam } from "./sparseParams";
 
 const weightsFor = (params: Params, weights: readonly number[]): number[] => weights.map((w) => (params.weights === "use" ? w : 1));
 
 /**
  * TIES: trim each change, elect one sign per entry, combine the changes that agree.
  *
- *   x_k   = w_k m_k (theta_k - theta0)        m_k keeps the `density` largest |theta_k - theta0|
+ *   x_k   = w_k r_k m_k (theta_k - theta0)    m_k keeps the `density` largest |theta_k - theta0|; r_k = 1, or |d_k|_1 / |m_k d_k|_1
  *   s     = sign(sum x_k), or of the sum of sign(x_k)
  *   theta = theta0 + lambda * (sum of x_k with sign s) / (their weights | their number | 1)
  *
@@ -36,6 +37,7 @@ export const ties = defineMethod({
       kind: "choice", label: "Keep rule", help: "how many entries the share means, and ties at the threshold", effect: "pass", default: "density", advanced: true,
       options: [{ value: "density", label: "k largest, ties kept" }, { value: "exactK", label: "Exact count" }, { value: "official", label: "TIES, official" }, { value: "mergekit", label: "mergekit" }, { value: "l2s", label: "Long-to-Short" }],
     },
+    ...rescaleParam(false),
   },
   presets: [
     { id: "official", label: "official", params: { density: 0.2, lambda: 1, scope: "model", keepRule: "official", elect: "sum", zero: "majority", divisor: "count", weights: "ignore" } },
@@ -49,8 +51,8 @@ export const ties = defineMethod({
       throw new StudioError("bad-recipe", `Reading the recipe for TIES: "normalize" is ${JSON.stringify(value)}, expected true or false.`);
     },
   },
-  passValues: ({ density, scope, keepRule }) => ({ density: density!, scope: scope!, keepRule: keepRule! }),
-  trimPlan: ({ density, scope, keepRule }) => ({ key: "magnitude", rule: keepRule as TrimRule, share: density as number, scope: scope as "tensor" | "model", dropZero: false }),
+  passValues: ({ density, scope, keepRule, rescale }) => ({ density: density!, scope: scope!, keepRule: keepRule!, ...(rescale ? { rescale } : {}) }),
+  trimPlan: ({ density, scope, keepRule, rescale }) => ({ key: "magnitude", rule: keepRule as TrimRule, share: density as number, scope: scope as "tensor" | "model", dropZero: false, ...(rescale ? { l1: true } : {}) }),
   /** Where all models agree on an entry; with `count` divided by all of them. */
   coefficients: (params, given) => {
     const weights = weightsFor(params, given);
@@ -67,13 +69,14 @@ export const ties = defineMethod({
     return notes;
   },
   needsMajority: (params, models) => params.zero === "majority" && models > 1,
-  planTensor: ({ params, weights: given, masks, majority }) => {
+  planTensor: ({ params, weights: given, masks, majority, rescale }) => {
     const weights = weightsFor(params, given);
     // One model agrees with itself: no vote, and dividing by its weight undoes the weight.
-    if (weights.length === 1) return { kind: "add", coefficients: [(params.lambda as number) * (params.divisor === "weights" && weights[0] !== 0 ? 1 : weights[0]!)], masks };
+    if (weights.length === 1) return { kind: "add", coefficients: [(params.lambda as number) * (params.divisor === "weights" && weights[0] !== 0 ? 1 : weights[0]!) * rescale[0]!], masks };
     return {
       kind: "ties",
-      weights,
+      weights: weights.map((w, k) => w * rescale[k]!),
+      ...(rescale.some((factor) => factor !== 1) ? { shares: weights } : {}),
       masks,
       lambda: params.lambda as number,
       elect: params.elect as "sum" | "count",

@@ -7,20 +7,19 @@ import { applyOpCpu } from "../../../src/merge/cpu";
 import { checkModels, keptShare, methodInfo, methodOf, METHODS, passKey, resolveParams, type TensorFacts } from "../../../src/merge/methods";
 import { findCut, keepRule, maskOf } from "../../../src/merge/trim";
 import { describeTensor } from "../../../src/model/roles";
-import { goldenCases, mergeTensor } from "../../reference/merge/golden";
+import { goldenCases } from "../../reference/merge/golden";
 import { expectClose } from "../../support/compare";
+import { mergeOneTensor } from "../../support/oneTensor";
 
 const facts = (elements: number, name = "model.layers.0.mlp.up_proj.weight"): TensorFacts => ({ ...describeTensor(name, "LlamaForCausalLM"), name, elements });
 
-const deltas = async (id: string, given: Record<string, unknown>, moves: number[][], weights?: number[]) => {
-  const zero = new Float32Array(moves[0]!.length);
-  return [...(await mergeTensor(id, given, zero, moves.map((m) => Float32Array.from(m)), weights))].map((v) => +v.toFixed(6) + 0);
-};
+const deltas = async (id: string, given: Recipe["params"], moves: number[][], weights?: number[]) =>
+  [...(await mergeOneTensor(id, given, moves[0]!.map(() => 0), moves, { weights }))].map((v) => +v.toFixed(6) + 0);
 
 describe("golden tensors of the reference codes", () => {
-  test("all of them are here", () => expect(goldenCases.length).toBe(34));
+  test("all of them are here", () => expect(goldenCases.length).toBe(38));
   test.each(goldenCases.map((c) => [c.output, c] as const))("%s", async (_, c) => {
-    expectClose(await mergeTensor(c.method, c.params, c.base, c.experts, c.weights), c.want, { atol: 1e-6 });
+    expectClose(await mergeOneTensor(c.method, c.params, c.base, c.experts, { shape: c.shape, weights: c.weights }), c.want, { atol: 1e-6 });
   });
 });
 
@@ -53,8 +52,7 @@ describe("worked examples of METHODS 3", () => {
   test("linear: (1, -2) and (3, 6) with weights 1 and 3", async () => {
     expect(await deltas("linear", {}, [[1, -2], [3, 6]], [1, 3])).toEqual([2.5, 4]);
     expect(await deltas("linear", { normalize: false }, [[1, -2], [3, 6]], [1, 3])).toEqual([10, 16]);
-    const base = Float32Array.from([2, 2]);
-    expect([...(await mergeTensor("linear", { includeBase: true, baseWeight: 1 }, base, [Float32Array.from([4, 0])]))]).toEqual([3, 1]);
+    expect([...(await mergeOneTensor("linear", { includeBase: true, baseWeight: 1 }, [2, 2], [[4, 0]]))]).toEqual([3, 1]);
     await expect(deltas("linear", {}, [[1], [2]], [1, -1])).rejects.toThrow("add up to 0");
   });
 
