@@ -1,12 +1,12 @@
-import { bytesPerElement, isFloatDtype, storedBytes, type Checkpoint, type FloatDtype } from "../core/tensors";
+import { bytesPerElement, isFloatDtype, rowLength, storedBytes, type Checkpoint, type FloatDtype } from "../core/tensors";
 import { formatBytes, isWeightFile } from "../core/modelFiles";
 import { maskWords } from "../kernels/stats/trim";
 import { MAX_BINDING_BYTES } from "../gpu/gpu";
 import type { AdapterFacts } from "../gpu/info";
 import { copiedParts } from "../export/copyTensor";
-import { MERGE_SLICE } from "../export/mergeTensor";
+import { MERGE_SLICE, sliceOf } from "../export/mergeTensor";
 import { applyOpGpu } from "../merge/gpu";
-import { readsOf, type OpSlice } from "../merge/ops";
+import { readsOf, takesWholeRows, type OpSlice } from "../merge/ops";
 import { parseModelConfig } from "../model/config";
 import type { PassOutput } from "../fisher/measure";
 import type { PlannedRead } from "../store/readAhead";
@@ -198,25 +198,37 @@ async function mergeNumbers({ context, facts, budgets, pass }: PlanJob, sliceEle
     const mask = withMasks && isTrimmed(context, output) ? 4 * maskWords(output.elements) * experts.length : 0;
     masks = Math.max(masks, mask);
     const elements = Math.min(sliceElements, output.elements);
-    numbers.hostBytes = Math.max(numbers.hostBytes, mergeHostBytes({ elements, stored: output.elements > 0 ? bytes / output.elements : 0, outDtype: tensor.dtype, cuts: pass === "changes" && isTrimmed(context, output), maskBytes: mask }));
+    numbers.hostBytes = Math.max(numbers.hostBytes, mergeHostBytes({ elements, stored: output.elements > 0 ? bytes / output.elements + (op.kind === "weighted" ? 4 * op.parts.length : 0) : 0, outDtype: tensor.dtype, cuts: pass === "changes" && isTrimmed(context, output), maskBytes: mask }));
   }
   if (facts.state === "none" || outputs.length === 0) return { numbers, masks };
 
-  // One slice of the largest tensor on paper: all others are alike or smaller.
+  // One slice of the largest tensor on paper, and of the widest that is projected: all others are alike or smaller.
+  const widest = outputs.filter((o) => takesWholeRows(plannedOperation(context, o))).reduce<PassOutput | undefined>((a, b) => (a && rowLength(a) >= rowLength(b) ? a : b), undefined);
+  for (const output of new Set([largest(context), ...(widest ? [widest] : [])])) {
+    const gpu = await paperSlice(context, output, facts, budgets.gpuBytes, sliceElements, withMasks);
+    numbers.gpuBytes = Math.max(numbers.gpuBytes, gpu.peakBytes);
+    numbers.dispatches ||= gpu.dispatches * outputs.reduce((sum, o) => sum + Math.ceil(o.elements / sliceElements), 0);
+  }
+  // The matrices of a projection, as they are kept and as they come from there.
+  if (widest) numbers.hostBytes += 2 * experts.length * 4 * rowLength(widest) ** 2;
+  return { numbers, masks };
+}
+
+/** One slice of an output tensor on a GPU of paper. */
+async function paperSlice(context: RecipeContext, output: PassOutput, facts: AdapterFacts, gpuBytes: number, sliceElements: number, withMasks: boolean): Promise<PaperGpu> {
+  const { plan, base, experts } = context;
   const gpu = await PaperGpu.on(facts);
-  gpu.budgetBytes = budgets.gpuBytes;
-  const output = largest(context);
-  const elements = Math.min(sliceElements, output.elements);
+  gpu.budgetBytes = gpuBytes;
+  const wholeRows = takesWholeRows(plannedOperation(context, output));
+  const elements = Math.min(sliceOf(output, sliceElements, wholeRows), output.elements);
   const bits = isTrimmed(context, output) || withMasks ? new Uint32Array(maskWords(elements)) : undefined;
   const op = plannedOperation(context, output, bits);
   const side = (checkpoint: Checkpoint, name: string): { bytes: Uint8Array; dtype: FloatDtype } => {
     const dtype = checkpoint.tensors.get(name)!.dtype as FloatDtype;
     return { dtype, bytes: new Uint8Array(elements * bytesPerElement(dtype)) };
   };
-  const slice: OpSlice = { base: side(base, output.baseName), experts: experts.map((e, k) => side(e, output.tunedNames[k]!)), start: 0, elements };
+  const slice: OpSlice = { base: side(base, output.baseName), experts: experts.map((e, k) => side(e, output.tunedNames[k]!)), start: 0, elements, ...(op.kind === "weighted" ? { fishers: op.parts.map(() => ({ bytes: new Uint8Array(4 * elements), dtype: "F32" as const })) } : {}) };
   const outDtype = plan.tensors.find((t) => t.name === output.name)!.dtype;
   if (isFloatDtype(outDtype)) await applyOpGpu(gpu, op, slice, outDtype);
-  numbers.gpuBytes = gpu.peakBytes;
-  numbers.dispatches = gpu.dispatches * outputs.reduce((sum, o) => sum + Math.ceil(o.elements / sliceElements), 0);
-  return { numbers, masks };
+  return gpu;
 }

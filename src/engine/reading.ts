@@ -2,7 +2,7 @@ import { addClock, type StageClock } from "../core/stages";
 import { bytesPerElement, type FloatDtype } from "../core/tensors";
 import { mergeReads } from "../export/mergeTensor";
 import type { Gpu } from "../gpu/gpu";
-import { readsOf } from "../merge/ops";
+import { readsOf, takesWholeRows } from "../merge/ops";
 import { PIECE_BYTES } from "../model/weights";
 import { ReadAhead, type PlannedRead } from "../store/readAhead";
 import type { RecipeContext } from "./context";
@@ -43,8 +43,9 @@ function operationReads(context: RecipeContext): Parameters<typeof mergeReads>[2
   return (tensor) => {
     const output = byName.get(tensor.name);
     if (!output) return { base: tensor.from === "base", experts: experts.map((_, k) => tensor.from !== "base" && k === 0) };
-    const reads = readsOf(plannedOperation(context, output), experts.length);
-    return { ...reads, base: reads.base || (context.recipe.then ?? []).length > 0, wholeRows: masksNeedRows(studyOf(context, output)) };
+    const op = plannedOperation(context, output);
+    const reads = readsOf(op, experts.length);
+    return { ...reads, base: reads.base || (context.recipe.then ?? []).length > 0, wholeRows: takesWholeRows(op) || masksNeedRows(studyOf(context, output)) };
   };
 }
 

@@ -7,7 +7,8 @@ import type { Gpu } from "../gpu/gpu";
 import { makeMask, makerState, needsRows, type MakerState, type MaskMaker } from "../kernels/stats/maskMaker";
 import { applyOpCpu, convert } from "../merge/cpu";
 import { applyOpGpu } from "../merge/gpu";
-import { readsOf, SLICE_ALIGN, sliceMask, type Mask, type OpSlice, type TensorOp } from "../merge/ops";
+import { holdMatrices } from "../merge/projectGpu";
+import { readsOf, SLICE_ALIGN, sliceMask, takesWholeRows, type Mask, type OpSlice, type TensorOp } from "../merge/ops";
 import { bodyElements, type OutputTensor } from "../model/pairing";
 import type { PlannedRead } from "../store/readAhead";
 import { COPY_PIECE, copiedParts, piecesOf } from "./copyTensor";
@@ -98,7 +99,10 @@ const atStart = (made: Mask, whole: Mask, slice: OpSlice): Mask => made ?? slice
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
-/** Elements per slice of a tensor; whole rows where a mask needs them, and then the tensor at once where rows do not fall on words. */
+/** Whether the slices of a tensor have to be whole rows, for its operation or for masks that are made on the way. */
+export const needsWholeRows = ({ op, makers }: TensorWork): boolean => takesWholeRows(op) || (makers?.some(needsRows) ?? false);
+
+/** Elements per slice of a tensor; whole rows where they are needed, and then the tensor at once where rows do not fall on words. */
 export function sliceOf(tensor: { shape: readonly number[]; elements: number }, sliceElements: number, wholeRows: boolean): number {
   if (!wholeRows) return sliceElements;
   const cols = rowLength(tensor);
@@ -156,8 +160,9 @@ export async function* mergeTensor(
   const width = bytesPerElement(dtype);
   const total = bodyElements(tensor);
   const states = sources.experts.map(() => makerState());
-  const step = sliceOf({ ...tensor, elements: total }, sliceElements, work.makers?.some(needsRows) ?? false);
+  const step = sliceOf({ ...tensor, elements: total }, sliceElements, needsWholeRows(work));
   const scratch = Scratch.take();
+  const letGo = gpu && work.op.kind === "project" ? holdMatrices(gpu, work.op) : undefined;
   try {
     for (let start = from; start < total; start += step) {
       throwIfCancelled(signal);
@@ -174,6 +179,7 @@ export async function* mergeTensor(
       yield { start, elements, bytes };
     }
   } finally {
+    letGo?.();
     scratch.give();
   }
 }

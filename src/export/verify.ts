@@ -7,13 +7,13 @@ import { bytesPerElement, isFloatDtype, type Checkpoint, type FloatDtype, type T
 import { openCheckpoint } from "../formats/checkpoint";
 import { Scratch } from "../core/scratch";
 import { toFloat32 } from "../formats/dtypes";
-import { countsEquals, makerState, needsRows } from "../kernels/stats/maskMaker";
+import { countsEquals, makerState } from "../kernels/stats/maskMaker";
 import { HEAD } from "../model/architectures";
 import { applyOpCpu } from "../merge/cpu";
 import { bodyElements, type OutputTensor } from "../model/pairing";
 import { tokenRows, vocabSize } from "../model/vocabulary";
 import type { ReadAhead } from "../store/readAhead";
-import { readSlice, sliceBytes, sliceOf, withMasks, type MergeSources, type TensorWork } from "./mergeTensor";
+import { needsWholeRows, readSlice, sliceBytes, sliceOf, withMasks, type MergeSources, type TensorWork } from "./mergeTensor";
 import type { OutputPlan } from "./plan";
 import type { WrittenFile } from "./writer";
 
@@ -185,7 +185,7 @@ async function compareTiles(job: VerifyJob, result: Checkpoint): Promise<{ compa
     if (!work) continue;
     const fromStart = work.makers?.some((maker) => maker && countsEquals(maker)) ?? false;
     const total = bodyElements(tensor);
-    const tile = sliceOf({ ...tensor, elements: total }, TILE_ELEMENTS, work.makers?.some(needsRows) ?? false);
+    const tile = sliceOf({ ...tensor, elements: total }, TILE_ELEMENTS, needsWholeRows(work));
     const blocks = Math.ceil(total / tile);
     const start = fromStart ? 0 : (rng.next() % blocks) * tile;
     const elements = Math.min(tile, total - start);

@@ -3,11 +3,11 @@ import type { Recipe } from "../core/recipe";
 import { bytesPerElement, type Checkpoint, type FloatDtype, type TensorInfo } from "../core/tensors";
 import { tensorBytes } from "../formats/safetensors";
 import type { Gpu } from "../gpu/gpu";
-import { countsEquals, needsRows } from "../kernels/stats/maskMaker";
+import { countsEquals } from "../kernels/stats/maskMaker";
 import { bodyElements, type OutputTensor } from "../model/pairing";
 import { outputConfig } from "./config";
 import { copyTensor } from "./copyTensor";
-import { mergeTensor, MERGE_SLICE, sliceOf, type MergeSources, type TensorWork } from "./mergeTensor";
+import { mergeTensor, MERGE_SLICE, needsWholeRows, sliceOf, type MergeSources, type TensorWork } from "./mergeTensor";
 import type { OutputPlan } from "./plan";
 
 export interface VirtualModel {
@@ -47,7 +47,7 @@ export function virtualCheckpoint(model: VirtualModel): Checkpoint {
     if (work) {
       const width = bytesPerElement(tensor.dtype as FloatDtype);
       const elements = bodyElements(tensor);
-      const step = sliceOf({ ...tensor, elements }, sliceElements, work.makers?.some(needsRows) ?? false);
+      const step = sliceOf({ ...tensor, elements }, sliceElements, needsWholeRows(work));
       const counts = work.makers?.some((maker) => maker && countsEquals(maker)) ?? false;
       const first = counts ? 0 : Math.floor(from / width / step) * step;
       for await (const { start, bytes } of mergeTensor(gpu, sources, tensor, work, signal, sliceElements, first)) yield { begin: start * width, bytes };
