@@ -4,7 +4,7 @@ import type { PassOutput } from "../fisher/measure";
 import type { Study } from "../fisher/study";
 import type { TensorFacts, TensorSettings, TrimPlan } from "../merge/methods";
 import type { TensorOp, Mask } from "../merge/ops";
-import { unstudied } from "../merge/unstudied";
+import { unmeasured, unstudied } from "../merge/unstudied";
 import type { RecipeContext } from "./context";
 
 export const factsOf = (output: PassOutput): TensorFacts => ({ ...output.role, name: output.name, elements: output.elements });
@@ -36,7 +36,7 @@ export function studyOf(context: RecipeContext, output: PassOutput): Study | und
 export function plannedOperation(context: RecipeContext, output: PassOutput, masks?: Mask): TensorOp {
   const { method, experts } = context;
   const cols = rowLength(output);
-  const study = unstudied(studyOf(context, output), experts.length, output.elements / cols, cols);
+  const study = method.gpuPass === undefined ? unstudied(studyOf(context, output), experts.length, output.elements / cols, cols) : unmeasured(experts.length);
   return method.planTensor({
     ...settingsAt(context, output), alphas: experts.map(() => 0.5), masks: experts.map(() => masks),
     tensor: factsOf(output),

@@ -58,6 +58,9 @@ const calibration = (initial: "frobenius" | "off"): ParamSpecs => ({
 
 const withDefault = (spec: ParamSpec, value: number): ParamSpec => ({ ...spec, default: value }) as ParamSpec;
 
+/** The random inputs alone, for other methods that take gradients on them. */
+export const randomInputs: ParamSpecs = { ...passFront, vocab: passDetails.vocab!, prependBos: passDetails.prependBos! };
+
 export const fimTiesParams: ParamSpecs = { ...mapping, r: trimParams.r!, ...passFront, ...trimParams, ...calibration("frobenius"), ...passDetails, ...mappingDetails };
 export const fimTaParams: ParamSpecs = { ...mapping, gateFactor: withDefault(mapping.gateFactor!, 1), ...passFront, ...calibration("off"), ...passDetails, ...mappingDetails };
 
