@@ -1,3 +1,6 @@
+import { StudioError } from "./errors";
+import { formatBytes } from "./modelFiles";
+import { hashName, randomBits } from "./random";
 import type { Calibration, Recipe } from "./recipe";
 
 /** What a recipe uses where its method asks for calibration text and none was chosen. */
@@ -37,4 +40,30 @@ export interface CalibrationFacts {
 /** Whether any step of the recipe takes calibration text, by what each method says it needs. */
 export function needsCalibration(recipe: Pick<Recipe, "method" | "then">, needs: (method: string) => boolean): boolean {
   return needs(recipe.method) || (recipe.then ?? []).some((stage) => needs(stage.method));
+}
+
+/** Numbers of `samples` of `count` texts, without replacement: those with the smallest random bits of (seed, number), in that order. */
+export function chooseTexts(count: number, samples: number, seed: number): number[] {
+  const key = (hashName("calibration") ^ seed) >>> 0;
+  return Array.from({ length: count }, (_, i) => ({ i, bits: randomBits(key, i) }))
+    .sort((a, b) => a.bits - b.bits || a.i - b.i)
+    .slice(0, samples)
+    .map(({ i }) => i);
+}
+
+/**
+ * The calibration of a recipe from texts of a file: those that are drawn travel with the recipe, the others stay behind.
+ * Throws "bad-recipe" when there is none, or when they are more than MAX_CALIBRATION_BYTES.
+ */
+export function givenCalibration(name: string, texts: readonly string[], choice: Pick<Calibration, "samples" | "maxTokens" | "seed">): Calibration {
+  if (texts.length === 0) throw new StudioError("bad-recipe", `Reading the calibration text: "${name}" holds no text. Give a file with text, or use the built-in prompts.`, { title: "No calibration text", where: name });
+  const { samples, maxTokens, seed } = choice;
+  const drawn = chooseTexts(texts.length, samples, seed).map((i) => texts[i]!);
+  const encoder = new TextEncoder();
+  const bytes = drawn.reduce((sum, text) => sum + encoder.encode(text).byteLength, 0);
+  if (bytes > MAX_CALIBRATION_BYTES) {
+    const many = `${drawn.length.toLocaleString("en-US")} ${drawn.length === 1 ? "text" : "texts"}`;
+    throw new StudioError("bad-recipe", `Reading the calibration text "${name}": the ${many} drawn from it have ${formatBytes(bytes)}, and a recipe carries at most ${formatBytes(MAX_CALIBRATION_BYTES)}. Take fewer samples, or give shorter texts.`, { title: "Too much calibration text", where: name, found: formatBytes(bytes), expected: `at most ${formatBytes(MAX_CALIBRATION_BYTES)}`, todo: "Take fewer samples, or give shorter texts." });
+  }
+  return { source: "given", name, texts: drawn, samples, maxTokens, seed };
 }

@@ -1,6 +1,5 @@
-import type { CalibrationFacts } from "../core/calibration";
+import { chooseTexts, type CalibrationFacts } from "../core/calibration";
 import { StudioError } from "../core/errors";
-import { hashName, randomBits } from "../core/random";
 import type { Calibration } from "../core/recipe";
 import type { Checkpoint } from "../core/tensors";
 import { PROMPTS, promptText } from "./prompts";
@@ -12,15 +11,6 @@ export function calibrationTexts(calibration: Calibration): string[] {
   const texts = calibration.texts ?? [];
   if (texts.length === 0) throw new StudioError("bad-recipe", `Reading the calibration text: "${calibration.name}" holds no text. Give a file with text, or use the built-in prompts.`, { title: "No calibration text", where: "calibration.texts" });
   return texts;
-}
-
-/** Numbers of `samples` of `count` texts, without replacement: those with the smallest random bits of (seed, number), in that order. */
-export function chooseTexts(count: number, samples: number, seed: number): number[] {
-  const key = (hashName("calibration") ^ seed) >>> 0;
-  return Array.from({ length: count }, (_, i) => ({ i, bits: randomBits(key, i) }))
-    .sort((a, b) => a.bits - b.bits || a.i - b.i)
-    .slice(0, samples)
-    .map(({ i }) => i);
 }
 
 const median = (sorted: readonly number[]): number => (sorted.length % 2 === 1 ? sorted[(sorted.length - 1) / 2]! : (sorted[sorted.length / 2 - 1]! + sorted[sorted.length / 2]!) / 2);

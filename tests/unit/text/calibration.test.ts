@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { DEFAULT_CALIBRATION } from "../../../src/core/calibration";
+import { chooseTexts, DEFAULT_CALIBRATION } from "../../../src/core/calibration";
 import type { Calibration } from "../../../src/core/recipe";
-import { calibrationSequences, chooseTexts, tokeniseCalibration } from "../../../src/text/calibration";
+import { calibrationSequences, tokeniseCalibration } from "../../../src/text/calibration";
 import { textFolder, wordLevel } from "../../support/textFolder";
 
 const given = (texts: string[], more: Partial<Calibration> = {}): Calibration => ({ source: "given", name: "notes.txt", texts, samples: 100, maxTokens: 512, seed: 42, ...more });

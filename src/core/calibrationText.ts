@@ -1,0 +1,96 @@
+import { StudioError, type ErrorDetails } from "./errors";
+import { formatBytes } from "./modelFiles";
+
+/** Largest file that calibration text is read from. */
+export const MAX_TEXT_FILE_BYTES = 64_000_000;
+
+/** Texts that a file offers: those of a .txt under one empty name, those of a .jsonl under each field that holds text. */
+export interface TextField {
+  name: string;
+  texts: string[];
+  /** Lines without text in this field. */
+  without: number;
+}
+
+export interface TextFile {
+  name: string;
+  /** Never empty; the likeliest field first. */
+  fields: TextField[];
+}
+
+function refuse(name: string, found: string, todo: string, details: ErrorDetails = {}): never {
+  throw new StudioError("bad-file", `Reading the calibration text ${name}: ${found}. ${todo}`, { title: "The text cannot be used", where: name, found, todo, ...details });
+}
+
+/** Called with a file's size before it is read. Throws "bad-file". */
+export function checkTextSize(name: string, bytes: number): void {
+  if (bytes > MAX_TEXT_FILE_BYTES) refuse(name, `the file has ${formatBytes(bytes)}, and at most ${formatBytes(MAX_TEXT_FILE_BYTES)} are read`, "Give a part of it; some hundred texts are enough.");
+}
+
+/** The text of bytes in UTF-8, without a byte order mark. Throws "bad-file" when they are none. */
+export function decodeText(name: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    return refuse(name, "the file is no valid UTF-8 text", "Save it as UTF-8.");
+  }
+}
+
+/** Texts of a plain file: paragraphs between blank lines, or, where there is no blank line, lines. */
+export function paragraphs(content: string): string[] {
+  const lines = content.replace(/\r\n?/g, "\n").trim();
+  return lines.split(/\n[^\S\n]*\n/.test(lines) ? /\n(?:[^\S\n]*\n)+/ : "\n").map((text) => text.trim()).filter((text) => text !== "");
+}
+
+/** Names that usually hold the text itself, the likeliest first. */
+const USUAL = ["text", "question", "prompt", "problem", "content", "instruction", "input"];
+
+/** Fields of a .jsonl file that hold text in at least one line. Throws "bad-file" with the number of a line that is no JSON object. */
+export function jsonLines(name: string, content: string): TextField[] {
+  const fields = new Map<string, string[]>();
+  let rows = 0;
+  for (const [i, line] of content.split("\n").entries()) {
+    if (line.trim() === "") continue;
+    const where = { where: `${name}, line ${i + 1}`, line: i + 1 };
+    let row: unknown;
+    try {
+      row = JSON.parse(line);
+    } catch (error) {
+      refuse(name, `line ${i + 1} is no valid JSON (${(error as Error).message})`, "Each line has to be one JSON object.", where);
+    }
+    if (typeof row !== "object" || row === null || Array.isArray(row)) refuse(name, `line ${i + 1} is ${Array.isArray(row) ? "a list" : row === null ? "null" : `a ${typeof row}`}`, "Each line has to be one JSON object.", where);
+    rows++;
+    for (const [key, value] of Object.entries(row as object)) {
+      if (typeof value !== "string" || value.trim() === "") continue;
+      const texts = fields.get(key);
+      if (texts) texts.push(value);
+      else fields.set(key, [value]);
+    }
+  }
+  if (rows === 0) refuse(name, "the file is empty", "Give a file with one JSON object per line.");
+  if (fields.size === 0) refuse(name, "no line has a field that holds text", 'Give objects such as {"text": "..."}.');
+  const rank = (key: string): number => (USUAL.indexOf(key) + USUAL.length + 1) % (USUAL.length + 1);
+  return [...fields].map(([key, texts]) => ({ name: key, texts, without: rows - texts.length })).sort((a, b) => rank(a.name) - rank(b.name));
+}
+
+/** A dropped file by its name: .jsonl or .ndjson by lines, .txt or .md by paragraphs. Throws "bad-file". */
+export function parseTextFile(name: string, content: string): TextFile {
+  if (/\.(jsonl|ndjson)$/i.test(name)) return { name, fields: jsonLines(name, content) };
+  if (!/\.(txt|md)$/i.test(name)) refuse(name, "it is neither a .txt nor a .jsonl file", "Give plain text, or one JSON object per line.");
+  return { name, fields: [plainField(name, content)] };
+}
+
+/** Pasted or plain text as the one field that it is. Throws "bad-file" when it is empty. */
+export function plainField(name: string, content: string): TextField {
+  const texts = paragraphs(content);
+  if (texts.length === 0) refuse(name, "there is no text in it", "Give at least one line of text.");
+  return { name: "", texts, without: 0 };
+}
+
+/** The field of a file by name; the likeliest when no name is given. Throws "bad-request" with the names there are. */
+export function fieldOf(file: TextFile, name: string | undefined): TextField {
+  const found = name === undefined ? file.fields[0] : file.fields.find((f) => f.name === name);
+  if (found) return found;
+  const names = file.fields.map((f) => f.name).filter((n) => n !== "");
+  throw new StudioError("bad-request", `Reading the calibration text ${file.name}: it has no text in a field "${name}". ${names.length > 0 ? `There is text in ${names.join(", ")}.` : "It is plain text and has no fields."}`, { title: "Unknown field", where: file.name, found: name ?? "" });
+}
