@@ -28,12 +28,12 @@ export function parseArgs(args: string[], specs: Record<string, FlagSpec>): Reco
   return found;
 }
 
-/** `key=value` pairs of --set; numbers and true/false become such, everything else stays text. */
-export function parseSettings(pairs: string[]): Record<string, ParamValue> {
+/** `key=value` pairs of --set, or of another flag; numbers and true/false become such, everything else stays text. */
+export function parseSettings(pairs: readonly string[], flag = "set"): Record<string, ParamValue> {
   const out: Record<string, ParamValue> = {};
   for (const pair of pairs) {
     const at = pair.indexOf("=");
-    if (at < 1) throw new StudioError("bad-request", `--set ${pair}: expected key=value.`);
+    if (at < 1) throw new StudioError("bad-request", `--${flag} ${pair}: expected key=value.`);
     const text = pair.slice(at + 1);
     out[pair.slice(0, at)] = text === "true" ? true : text === "false" ? false : text !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
   }

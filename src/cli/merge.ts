@@ -3,7 +3,8 @@ import { basename, dirname, join, resolve } from "node:path";
 import { StudioError, toStudioError } from "../core/errors";
 import { formatBytes } from "../core/modelFiles";
 import type { OnProgress } from "../core/progress";
-import type { ParamValue, Recipe, Reconciliation, ReconciliationWord } from "../core/recipe";
+import { DEFAULT_CALIBRATION } from "../core/calibration";
+import type { PostStage, Recipe } from "../core/recipe";
 import type { Checkpoint, FloatDtype } from "../core/tensors";
 import { openCheckpoint } from "../formats/checkpoint";
 import { parseRecipe } from "../export/recipeFile";
@@ -14,6 +15,7 @@ import type { RandomFile } from "../engine/fisherFile";
 import { hashWeights } from "../store/hash";
 import { parseArgs, parseSettings } from "./args";
 import { parseBudgets, parseRates } from "./budgets";
+import { takeChoices } from "./choices";
 import { endAtInterrupt } from "./interrupt";
 import { diskKeyValue } from "./diskKeyValue";
 import { checkTarget, diskOutput, partialPaths } from "./diskOutput";
@@ -25,7 +27,9 @@ import type { ModelFacts } from "../engine/api";
 
 const USAGE = `npm run merge -- --base DIR --model DIR [--model DIR]... --method ID --out DIR
   --weight N          weight of the model before it, for methods that have one
-  --set key=value     a setting of the method, or tied, context, tokenizer, chatTemplate, generationConfig, clashRows
+  --then ID[:k=v,...] a stage after the merge, aim or acm, with its settings; several in their order
+  --set key=value     a setting of the method, or tied, vocabulary, context, tokenizer, chatTemplate, generationConfig, stopIds, clashRows
+  --rows ID=WHOSE,... embedding rows of single token ids: mix, base or finetuned
   --dtype T           float32, bfloat16 or float16; the base's when absent
   --max-shard-bytes N size limit of a file, 5000000000 when absent
   --tokens FILE       JSON list of lists of token ids in place of random ones
@@ -43,17 +47,12 @@ A merge that was killed, or that found the disk full, goes on when the same comm
 unfinished block, the output at the last flushed byte. With --fisher the pass starts over.`;
 
 const FLAGS = {
-  base: { value: true }, model: { value: true, repeat: true }, weight: { value: true, repeat: true }, method: { value: true }, out: { value: true },
-  dtype: { value: true }, "max-shard-bytes": { value: true }, set: { value: true, repeat: true }, tokens: { value: true }, recipe: { value: true },
+  base: { value: true }, model: { value: true, repeat: true }, weight: { value: true, repeat: true }, method: { value: true }, then: { value: true, repeat: true }, out: { value: true },
+  dtype: { value: true }, "max-shard-bytes": { value: true }, set: { value: true, repeat: true }, rows: { value: true, repeat: true }, tokens: { value: true }, recipe: { value: true },
   report: { value: true }, fisher: { value: true }, work: { value: true }, quiet: {}, help: {},
   "gpu-budget": { value: true }, "host-budget": { value: true }, plan: {}, tab: {}, rate: { value: true, repeat: true },
 };
 const DTYPES: Record<string, FloatDtype> = { float32: "F32", bfloat16: "BF16", float16: "F16", F32: "F32", BF16: "BF16", F16: "F16" };
-const CHOICES: { [K in ReconciliationWord]: readonly Reconciliation[K][] } = {
-  tied: ["untie", "tie-as-base", "head-from-finetuned"], context: ["max", "base", "finetuned"], tokenizer: ["base", "finetuned"],
-  chatTemplate: ["base", "finetuned"], generationConfig: ["base", "finetuned"], clashRows: ["mix", "base", "finetuned"],
-};
-
 const bad = (sentence: string): StudioError => new StudioError("bad-request", sentence);
 
 /** Models on disk, by their path: what the library is in a terminal. Nothing is copied; `close` ends all reading. */
@@ -154,7 +153,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
   const models = (flags.model ?? []).map((m) => resolve(cwd, m));
   if (!base || models.length === 0 || (!out && !flags.plan)) throw bad(`The arguments --base, --model and --out are needed.\n${USAGE}`);
   const recipePath = path("recipe");
-  if (recipePath) for (const name of ["method", "set", "weight", "dtype", "tokens", "max-shard-bytes"] as const) if (flags[name]) throw bad(`--${name} and --recipe were both given; the recipe already says it. Leave one out.`);
+  if (recipePath) for (const name of ["method", "then", "set", "rows", "weight", "dtype", "tokens", "max-shard-bytes"] as const) if (flags[name]) throw bad(`--${name} and --recipe were both given; the recipe already says it. Leave one out.`);
   if (!recipePath && !flags.method) throw bad(`The argument --method is needed (or --recipe).\n${USAGE}`);
 
   if (flags.plan) return printPlan(flags, base, models, cwd, recipePath);
@@ -182,6 +181,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
     });
     const onProgress = flags.quiet ? () => undefined : progressLines();
     const recipe = recipePath ? await fromFile(recipePath, base, models) : await fromFlags(engine, flags, base, models, cwd);
+    if (!flags.quiet) for (const line of await differences(engine, recipe)) process.stderr.write(`${line}\n`);
     if (fisherPath) {
       const method = (await engine.methods()).find((m) => m.id === recipe.method);
       if (method && !method.needs.fisher) throw bad(`--fisher: the method ${method.id} takes no Fisher, so there is none to keep. Leave --fisher out.`);
@@ -222,6 +222,15 @@ async function printPlan(flags: Record<string, string[]>, base: string, models: 
   console.log(JSON.stringify(await engine.plan(recipe, undefined, parseRates(flags.rate ?? [])), null, 2));
 }
 
+/** What the check has to say of a pair that can be merged, and of tensors that only one side has, a line each. */
+async function differences(engine: ReturnType<typeof createEngine>, { base, models, reconciliation }: Recipe): Promise<string[]> {
+  const check = await engine.preflight(base.id!, models.map((m) => m.id!), reconciliation);
+  if (check.verdict === "blocked") return [];
+  const warnings = check.findings.filter((f) => f.severity === "warn").map((f) => [f.title, f.found, f.why].filter(Boolean).map((s) => s!.replace(/\.?$/, ".")).join(" "));
+  const lists = check.rows.flatMap((row) => row.lists ?? []).map(({ title, names }) => `${names.length} tensors ${title}: ${names.join(", ")}`);
+  return [...warnings, ...lists, `${check.parameters.toLocaleString("en-US")} parameters in the result${check.vocab === undefined ? "" : `, ${check.vocab.toLocaleString("en-US")} token rows`}.`];
+}
+
 async function writeReport(path: string, out: string, report: Record<string, unknown>): Promise<void> {
   try {
     await mkdir(dirname(path), { recursive: true });
@@ -239,17 +248,17 @@ async function fromFile(file: string, base: string, models: string[]): Promise<R
   return recipe;
 }
 
+/** "aim:omega=0.3,layout=blocks" */
+function parseStage(text: string): PostStage {
+  const [method = "", settings] = text.split(/:(.*)/s);
+  return { method, params: parseSettings(settings ? settings.split(",") : []) };
+}
+
 async function fromFlags(engine: ReturnType<typeof createEngine>, flags: Record<string, string[]>, base: string, models: string[], cwd: string): Promise<Recipe> {
   const recipe = await engine.defaultRecipe(flags.method![0]!, base, models);
-  const settings = parseSettings(flags.set ?? []);
-  for (const [key, words] of Object.entries(CHOICES)) {
-    const value = settings[key];
-    if (value === undefined) continue;
-    if (!(words as readonly ParamValue[]).includes(value)) throw bad(`--set ${key}=${value}: expected one of ${words.join(", ")}.`);
-    Object.assign(recipe.reconciliation, { [key]: value });
-    delete settings[key];
-  }
-  Object.assign(recipe.params, settings);
+  Object.assign(recipe.params, takeChoices(recipe.reconciliation, parseSettings(flags.set ?? []), flags.rows));
+  if (flags.then) recipe.then = flags.then.map(parseStage);
+  if (recipe.then?.length) recipe.calibration ??= DEFAULT_CALIBRATION;
   if (flags.dtype) {
     const dtype = DTYPES[flags.dtype[0]!];
     if (!dtype) throw bad(`--dtype ${flags.dtype[0]}: expected float32, bfloat16 or float16.`);
