@@ -1,3 +1,5 @@
+import { FAMILIES } from "../../src/merge/methods/notes";
+import { COMBOS, postInfo, POSTS } from "../../src/merge/post";
 import { cancelled, StudioError } from "../../src/core/errors";
 import type { PhaseState, Progress, StripCell } from "../../src/core/progress";
 import type { Budgets, EngineApi, GpuInfo, IncomingFolder, StoredModel, UnfinishedExport } from "../../src/engine/api";
@@ -81,6 +83,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     calls, options,
     gpu: async () => (note("gpu"), fakeGpu(options.gpu)),
     methods: async () => (note("methods"), fakeMethods()),
+    postprocesses: async () => (note("postprocesses"), { posts: POSTS.map(postInfo), combos: [...COMBOS], families: [...FAMILIES] }),
     models: async () => (note("models"), [...models.values()]),
     storage: async () => {
       note("storage");
@@ -118,6 +121,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
       [baseId, ...modelIds].forEach(model);
       return fakePreflight(options.blocked ?? false, reconciliation);
     },
+    calibration: async ({ calibration }) => (note("calibration"), { texts: 119, sequences: calibration!.samples, tokens: 50 * calibration!.samples, shortest: 20, longest: 90, median: 48, cut: 0, dropped: 0, limit: calibration!.maxTokens, notes: [], examples: [{ text: "Question: what is 2 + 2?", tokens: 9 }] }),
     defaultRecipe: async (method, baseId, modelIds) => (note("defaultRecipe"), fakeRecipe(method, model(baseId), modelIds.map(model))),
     measure: async (jobId, recipe, onProgress, onPartial) => {
       note("measure");
