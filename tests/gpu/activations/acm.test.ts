@@ -5,7 +5,7 @@ import * as mutual from "../../reference/activations/mutualInformation";
 import * as reference from "../../reference/model/decoder";
 import { expectClose } from "../../support/compare";
 import { testGpu } from "../../support/gpu";
-import { float64Parameters } from "../../support/nodeCheckpoint";
+import { fixtureCheckpoint, fixtureJson, float64Parameters } from "../../support/nodeCheckpoint";
 import { randomModel, randomTokens, TINY } from "../../support/tinyModel";
 
 const bf16 = (values: ArrayLike<number>): Uint16Array => new Uint16Array(fromFloat32(Float32Array.from(values), "BF16").buffer);
@@ -49,4 +49,14 @@ test("a model tells all about itself; bins and a choice of the head's channels m
   const first = await few(1);
   expect(await few(1)).toEqual(first);
   expect(await few(2)).not.toEqual(first);
+});
+
+test.each(["qwen2-tiny-f32", "llama-tiny-bf16"])("%s: base against fine-tuned, as hooks in transformers and numpy have it", async (set) => {
+  const [base, tuned] = await Promise.all(["base", "finetuned"].map((folder) => fixtureCheckpoint(set, folder)));
+  const sequences = fixtureJson<Record<string, number[][]>>(set, "tokens.json").fisher_N8_L64!;
+  const got = await acmInformation(await testGpu(), base!, tuned!, sequences);
+  const want = fixtureJson<Record<string, { mutual_information_N8_L64: Record<string, number[]> }>>("activations-golden.json")[set]!.mutual_information_N8_L64;
+  expect([...got.keys()].map(String).sort()).toEqual(Object.keys(want).sort());
+  // The embedding is exact; elsewhere a rounding to bf16 that falls the other way moves one pair of 4096.
+  for (const [layer, m] of Object.entries(want)) expectClose(got.get(Number(layer))!, m, { atol: layer === "-1" ? 1e-9 : 5e-3 }, `layer ${layer}`);
 });
