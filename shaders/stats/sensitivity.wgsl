@@ -1,12 +1,11 @@
-// sensitivity: per workgroup g over its 2048 elements, partials[g] (+)= sum of |theta * gradient|
+// sensitivity: per workgroup g over its 2048 elements, partials[g] = sum of |theta * gradient|
 //   0 in   base      [n]  theta as stored, BASE_DTYPE
 //   1 in   gradient  [n]  f32
-//   2 out  partials  [groups]  f32   += (= when FIRST is 1)    finished in float64 on the CPU
+//   2 out  partials  [groups]  f32   =    finished in float64 on the CPU
 //   3 uniform        n, group0: u32
-// One call per sample: the absolute value is taken before samples are added.
+// One call per sample, because the absolute value comes before samples are added.
 // Source: Sens-Merging, arXiv:2502.12420 (METHODS 6.1).
 override BASE_DTYPE: u32 = 0u;
-override FIRST: u32 = 0u;
 
 struct Params { n: u32, group0: u32 }
 @group(0) @binding(0) var<storage, read> base: array<u32>;
@@ -36,9 +35,5 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) count: vec3u,
     if (lane < width) { sums[lane] += sums[lane + width]; }
     workgroupBarrier();
   }
-  if (lane == 0u && group * 2048u < params.n) {
-    var total = sums[0];
-    if (FIRST == 0u) { total += partials[group]; }
-    partials[group] = total;
-  }
+  if (lane == 0u && group * 2048u < params.n) { partials[group] = sums[0]; }
 }

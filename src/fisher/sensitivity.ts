@@ -19,6 +19,8 @@ export interface SensitivityPass {
   config: ModelConfig;
   sequences: number[][];
   signal: AbortSignal;
+  /** Sums of earlier samples, which these are added to. */
+  before?: ReadonlyMap<string, number> | undefined;
   memory?: PassMemory | undefined;
   onForwardBlock?(layer: number): void;
   onBackwardBlock?(layer: number): void;
@@ -27,7 +29,7 @@ export interface SensitivityPass {
 /**
  * How much each tensor of a model matters to its loss on some texts:
  *   S = sum over samples of sum over the entries of |theta dL/dtheta|,   L = mean cross entropy of the sample's tokens
- * in float64 by tensor name; not yet divided by the number of samples. Every sample is a batch of its own, so that the
+ * in float64 by tensor name; not yet divided by the number of samples, and the same however they are spread over calls. Every sample is a batch of its own, so that the
  * absolute value comes before samples are added; the weights of a block are read once for all of them. An embedding that
  * is the head too has one gradient, of both uses. Source: Sens-Merging, arXiv:2502.12420 (METHODS 6.1).
  */
@@ -35,24 +37,24 @@ export async function sensitivities(gpu: Gpu, pass: SensitivityPass): Promise<Pa
   const { source, config, sequences, signal } = pass;
   const panelBytes = pass.memory?.panelBytes ?? MAX_BINDING_BYTES;
   const scope = new BufferScope(gpu);
-  const sums = new Map<string, number>();
-  /** Sums of what is being finished, by panel; and its values where nobody else holds them. */
-  const open = new Map<string, { partials: GPUBuffer; theta?: GPUBuffer }>();
+  const sums = new Map(pass.before);
+  /** Sums of what is being finished, by panel and sample; and its values where nobody else holds them. */
+  const open = new Map<string, { partials: GPUBuffer; samples: number; theta?: GPUBuffer }>();
 
   /** One gradient of a panel: formed, multiplied, added up; after the last sample its sum is read. */
-  const add = async (name: string, row0: number, elements: number, batch: GradientBatch, form: (out: GPUBuffer) => void, theta: (known: GPUBuffer | undefined) => Promise<StoredPanel> | StoredPanel): Promise<void> => {
+  const add = async (name: string, row0: number, elements: number, batch: GradientBatch, form: (out: GPUBuffer) => void, theta: (known: GPUBuffer | undefined) => Promise<StoredPanel> | StoredPanel, alone = false): Promise<void> => {
     throwIfCancelled(signal);
     const key = `${name}@${row0}`;
-    const state = open.get(key) ?? { partials: scope.alloc(sensitivityBytes(elements), "sensitivity") };
+    const state = open.get(key) ?? { partials: scope.alloc((alone ? 1 : sequences.length) * sensitivityBytes(elements), "sensitivity"), samples: 0 };
     open.set(key, state);
     const values = await theta(state.theta);
     const gradient = scope.alloc(4 * elements, `gradient ${name}`);
     form(gradient);
-    addSensitivity(gpu, { theta: values, gradient, partials: state.partials, elements, first: batch.first });
+    addSensitivity(gpu, { theta: values, gradient, partials: { buffer: state.partials, offset: state.samples++ * sensitivityBytes(elements), size: sensitivityBytes(elements) }, elements });
     scope.free(gradient);
-    if (!batch.last) return;
+    if (!batch.last && !alone) return;
     open.delete(key);
-    sums.set(name, (sums.get(name) ?? 0) + (await finishSensitivity(gpu, state.partials, elements)) / LOSS_SCALE);
+    sums.set(name, (await finishSensitivity(gpu, LOSS_SCALE * (sums.get(name) ?? 0), state.partials, elements, state.samples)) / LOSS_SCALE);
     scope.free(state.partials, state.theta);
   };
   /** A gain or bias, which the decoder does not show: read with the first sample, held until the last. */
@@ -78,9 +80,8 @@ export async function sensitivities(gpu: Gpu, pass: SensitivityPass): Promise<Pa
       if (tied) return; // counted with the head
       const ids = Uint32Array.from(new Set(tokens)).sort();
       const rows = scope.upload(await gatherEmbeddingRows(source, name, ids), "embedding rows");
-      // The rows differ from sample to sample, and so do the panels.
-      const alone = { ...batch, first: true, last: true };
-      await add(name, 0, ids.length * C, alone, (out) => fisherEmbedding(gpu, { dx, tokens, startsCpu: batch.startsCpu, ids, C, out, square: false }), () => ({ buffer: rows, dtype: "F32" }));
+      // The rows differ from sample to sample.
+      await add(name, 0, ids.length * C, batch, (out) => fisherEmbedding(gpu, { dx, tokens, startsCpu: batch.startsCpu, ids, C, out, square: false }), () => ({ buffer: rows, dtype: "F32" }), true);
       scope.free(rows);
     },
     async head({ name, C, row0, rows, hidden, dlogits, embedding, weight }, batch) {

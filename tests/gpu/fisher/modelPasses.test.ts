@@ -79,6 +79,9 @@ describe("Sens-Merging's two measures", () => {
       expect([...sums.keys()].sort()).toEqual([...want.keys()].sort());
       for (const [name, value] of want) expectClose([sums.get(name)!], [value], { rtol: 2e-5 }, name);
       expectClose(losses, sequences.map((s) => forward(config, theta, s).loss), { atol: 1e-5 }, "losses");
+      const { sums: first } = await sensitivities(gpu, { source, config, sequences: sequences.slice(0, 2), signal, memory: memoryPlan });
+      const { sums: spread } = await sensitivities(gpu, { source, config, sequences: sequences.slice(2), signal, memory: memoryPlan, before: first });
+      for (const [name, value] of sums) expectClose([spread.get(name)!], [value], { rtol: 1e-14 }, `${name}, in two calls`);
     }
   });
 
