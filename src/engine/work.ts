@@ -9,6 +9,7 @@ import { MERGE_SLICE, readSlice, withMasks, type TensorWork } from "../export/me
 import type { Shape } from "../analysis/types";
 import type { OutputTensor } from "../model/pairing";
 import type { RecipeContext } from "./context";
+import { fishersOf } from "./fisherAveragePass";
 import { ownRows, rowsOf } from "./rows";
 import { stageOps, stagesOf } from "./stages";
 import { factsOf, settingsAt } from "./operation";
@@ -60,7 +61,9 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
         rescale: experts.map((_, k) => stats?.experts[k]?.rescale ?? 1),
       });
     const other = rowsOf(output, own);
-    return { op: plan(alphas), ...(other.length > 0 ? { rows: other } : {}), ...(makers ? { makers } : {}) };
+    const op = plan(alphas);
+    const fishers = op.kind === "weighted" && measured ? fishersOf(context, output, op, measured.arrays) : undefined;
+    return { op, ...(fishers ? { fishers } : {}), ...(other.length > 0 ? { rows: other } : {}), ...(makers ? { makers } : {}) };
   };
 
   let majority: number | undefined;
