@@ -37,9 +37,14 @@ export interface CalibrationFacts {
   examples: CalibrationExample[];
 }
 
-/** Whether any step of the recipe takes calibration text, by what each method says it needs. */
-export function needsCalibration(recipe: Pick<Recipe, "method" | "then">, needs: (method: string) => boolean): boolean {
-  return needs(recipe.method) || (recipe.then ?? []).some((stage) => needs(stage.method));
+/** Whether the recipe takes calibration text: its method does, or was told to, or a stage comes after it. */
+export function needsCalibration(recipe: Pick<Recipe, "params" | "then">, method: { needs: { calibration?: boolean } } | undefined): boolean {
+  return method?.needs.calibration === true || recipe.params.tokens === "calibration" || (recipe.then ?? []).length > 0;
+}
+
+/** The recipe with the default calibration text, where it takes one and names none. */
+export function withCalibration(recipe: Recipe, method: { needs: { calibration?: boolean } } | undefined): Recipe {
+  return recipe.calibration || !needsCalibration(recipe, method) ? recipe : { ...recipe, calibration: DEFAULT_CALIBRATION };
 }
 
 /** Numbers of `samples` of `count` texts, without replacement: those with the smallest random bits of (seed, number), in that order. */

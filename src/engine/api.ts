@@ -4,6 +4,7 @@
  * `cancel(jobId)` makes them reject with StudioError "cancelled" within two seconds.
  */
 import type { ModelFacts, Preflight } from "../core/check";
+import type { CalibrationFacts } from "../core/calibration";
 import type { OnProgress } from "../core/progress";
 import type { ErrorDetails } from "../core/errors";
 import type { ParamSpecs } from "../core/params";
@@ -296,6 +297,8 @@ export interface EngineApi {
   preflight(baseId: string, modelIds: string[], reconciliation?: Partial<Reconciliation>): Promise<Preflight>;
   /** A recipe with every default filled in for these models. */
   defaultRecipe(method: string, baseId: string, modelIds: string[]): Promise<Recipe>;
+  /** The recipe's calibration text in the base model's tokens. Throws what makes it unusable. */
+  calibration(recipe: Recipe): Promise<CalibrationFacts>;
 
   measure(jobId: string, recipe: Recipe, onProgress: OnProgress, onPartial: (shape: Shape) => void): Promise<MeasureReport>;
   /** The per-layer numbers under these options; never touches the GPU. */

@@ -15,6 +15,7 @@ import { adapterFacts, noAdapter } from "../gpu/info";
 import { FAMILIES } from "../merge/methods/notes";
 import { COMBOS, postInfo, POSTS } from "../merge/post";
 import { METHODS, methodInfo, methodOf, passKey, resolveParams } from "../merge/methods";
+import { tokeniseCalibration } from "../text/calibration";
 import type { KeyValue } from "../store/keyValue";
 import type { Library } from "../store/library";
 import type { Locks } from "../store/locks";
@@ -199,6 +200,10 @@ export function createEngine(env: EngineEnv): EngineApi {
         reconciliation,
         output: { dtype: "base", maxShardBytes: 5_000_000_000, name },
       });
+    },
+
+    async calibration(recipe) {
+      return (await tokeniseCalibration(recipe.calibration ?? DEFAULT_CALIBRATION, await env.library.get(recipe.base.id ?? recipe.base.name))).facts;
     },
 
     measure: (jobId, recipe, onProgress, onPartial) =>

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { givenCalibration, MAX_CALIBRATION_BYTES, needsCalibration } from "../../../src/core/calibration";
+import { DEFAULT_CALIBRATION, givenCalibration, MAX_CALIBRATION_BYTES, needsCalibration, withCalibration } from "../../../src/core/calibration";
+import type { Recipe } from "../../../src/core/recipe";
 import { checkTextSize, decodeText, fieldOf, jsonLines, MAX_TEXT_FILE_BYTES, paragraphs, parseTextFile, plainField } from "../../../src/core/calibrationText";
 
 describe("plain text", () => {
@@ -72,10 +73,18 @@ describe("texts for a recipe", () => {
     expect(() => givenCalibration("a.txt", [], choice)).toThrow("holds no text");
   });
 
-  test("are needed by a method or by a later stage", () => {
-    const needs = (id: string): boolean => id === "acm";
-    expect(needsCalibration({ method: "linear" }, needs)).toBe(false);
-    expect(needsCalibration({ method: "acm" }, needs)).toBe(true);
-    expect(needsCalibration({ method: "linear", then: [{ method: "acm", params: {} }] }, needs)).toBe(true);
+  test("are needed by a method, by a choice of it, or by a later stage, and are the built-in ones then", () => {
+    const recipe = { params: {} } as Recipe;
+    const [plain, texts] = [{ needs: {} }, { needs: { calibration: true } }];
+    const after = { ...recipe, then: [{ method: "aim", params: {} }] };
+    const told = { ...recipe, params: { tokens: "calibration" } };
+    expect(needsCalibration(recipe, plain)).toBe(false);
+    expect(withCalibration(recipe, plain)).toBe(recipe);
+    for (const [r, method] of [[recipe, texts], [after, plain], [told, plain]] as const) {
+      expect(needsCalibration(r, method)).toBe(true);
+      expect(withCalibration(r, method).calibration).toEqual(DEFAULT_CALIBRATION);
+    }
+    const own = { ...after, calibration: { ...DEFAULT_CALIBRATION, seed: 7 } };
+    expect(withCalibration(own, plain)).toBe(own);
   });
 });
