@@ -426,6 +426,16 @@ models:
     method: "ties", base: "lab/base", models: [{ name: "lab/a", weight: 0.5 }, { name: "lab/b", weight: 1 }], params: { ...tiesFixed, density: 0.4, divisor: "weights" }, dtype: "base", findings: [],
   },
   {
+    name: "ties with rescale",
+    yaml: `
+merge_method: ties
+base_model: lab/base
+models: [{model: lab/a, parameters: {density: 0.4, weight: 0.5}}, {model: lab/b, parameters: {density: 0.4, weight: 1}}]
+parameters: {rescale: true, lambda: 0.8}
+`,
+    method: "ties", base: "lab/base", models: [{ name: "lab/a", weight: 0.5 }, { name: "lab/b", weight: 1 }], params: { ...tiesFixed, density: 0.4, divisor: "weights", rescale: true, lambda: 0.8 }, dtype: "base", findings: [],
+  },
+  {
     name: "ties with one model, whose weight cancels",
     yaml: `
 merge_method: ties

@@ -2,7 +2,7 @@ import type { ParamValue } from "../../core/recipe";
 
 /** One setting of mergekit and the parameter of ours that it is. */
 export interface Key {
-  /** Absent: mergekit has a choice that we do not; only `default` can be taken. */
+  /** Absent: mergekit has a number here that is fixed with us; only `default` can be taken. */
   param?: string;
   /** What mergekit takes where nothing is said; undefined: it must be said. */
   default?: number | boolean;
@@ -33,7 +33,7 @@ export interface Dialect {
   random?: boolean;
 }
 
-const rescale = (on: boolean): Record<string, Key> => ({ rescale: { default: on } });
+const rescale = (on: boolean): Record<string, Key> => ({ rescale: { param: "rescale", default: on } });
 const l1 = { rescale: { param: "rescale", default: true, words: ["l1-match", "none"] } } as const;
 const normalize = (on: boolean): Key => ({ param: "normalize", default: on });
 const lambda: Key = { param: "lambda", default: 1 };
@@ -51,7 +51,7 @@ export const DIALECTS: readonly Dialect[] = [
   { name: "nuslerp", method: "nuslerp", base: "optional", weights: true, shared: { nuslerp_flatten: { param: "flatten", default: true }, nuslerp_row_wise: { param: "rowWise", default: false } }, own: {}, fixed: {} },
   { name: "multislerp", method: "multislerp", base: "optional", weights: true, shared: { normalize_weights: normalize(true), eps: { param: "eps", default: 1e-8 } }, own: {}, fixed: {} },
   { name: "karcher", method: "karcher", base: "input", weights: false, shared: { max_iter: { param: "maxIter", default: 10 }, tol: { param: "tol", default: 1e-5 } }, own: {}, fixed: {} },
-  { ...arithmetic, name: "task_arithmetic", method: "task-arithmetic", shared: { normalize: normalize(false), lambda, ...rescale(false) } },
+  { ...arithmetic, name: "task_arithmetic", method: "task-arithmetic", shared: { normalize: normalize(false), lambda } },
   {
     ...arithmetic, name: "ties", method: "ties", own: { density },
     shared: { normalize: { param: "divisor", default: true, words: ["weights", "none"] }, lambda, ...rescale(false) },
@@ -59,8 +59,8 @@ export const DIALECTS: readonly Dialect[] = [
   },
   { ...arithmetic, name: "dare_linear", method: "dare_linear", own: { density }, shared: { normalize: normalize(false), lambda, ...l1 }, random: true },
   { ...arithmetic, name: "dare_ties", method: "dare_ties", own: { density }, shared: { normalize: normalize(false), lambda, ...l1 }, random: true },
-  { ...arithmetic, name: "della", method: "della", own: { density, epsilon }, shared: { normalize: normalize(true), lambda, rescale: { param: "rescale", default: true } }, random: true },
-  { ...arithmetic, name: "della_linear", method: "della_linear", own: { density, epsilon }, shared: { normalize: normalize(false), lambda, rescale: { param: "rescale", default: true } }, random: true },
+  { ...arithmetic, name: "della", method: "della", own: { density, epsilon }, shared: { normalize: normalize(true), lambda, ...rescale(true) }, random: true },
+  { ...arithmetic, name: "della_linear", method: "della_linear", own: { density, epsilon }, shared: { normalize: normalize(false), lambda, ...rescale(true) }, random: true },
   { ...arithmetic, name: "breadcrumbs", method: "breadcrumbs", own: { density, gamma }, shared: { normalize: normalize(false), lambda, ...rescale(false) } },
   { ...arithmetic, name: "breadcrumbs_ties", method: "breadcrumbs_ties", own: { density, gamma }, shared: { normalize: normalize(false), lambda, ...rescale(false) } },
   { ...plain, name: "sce", method: "sce", shared: { select_topk: { param: "selectTopk", default: 1 } } },

@@ -24,7 +24,7 @@ export function readLevel(reader: Reader, dialect: Dialect, spot: Spot | undefin
     if (own.includes(key) || (of === "file" && shared.includes(key))) level.set(key, child);
     else if (HARMLESS.includes(key)) reader.note("info", "ignored-key", `"${key}" saves memory in mergekit and changes no number; it is left out.`, keySpot);
     else if (shared.includes(key)) reader.note("warn", "ignored-key", `"${key}" stands with one model, but mergekit reads it only under the parameters of the whole file; it is left out.`, keySpot);
-    else if (KNOWN.has(key)) reader.note("info", "ignored-key", `${dialect.name} has no "${key}"; mergekit does not read it there either, and it is left out.`, keySpot);
+    else if (KNOWN.has(key)) reader.note("info", "ignored-key", `"${key}" has no effect with ${dialect.name}, in mergekit either; it is left out.`, keySpot);
     else {
       const near = suggest(key, [...own, ...shared]);
       reader.note("warn", "unknown-key", `"${key}" is no setting of ${dialect.name}${near ? `; did you mean "${near}"?` : `, which has ${plainSet([...own, ...shared])}`}. It is left out.`, keySpot);
@@ -69,8 +69,7 @@ export function sharedSettings(reader: Reader, dialect: Dialect, method: MergeMe
     const spot = levels.map((level) => level.get(key)).find((s) => s !== undefined);
     if (typeof initial === "boolean") {
       const value = spot ? reader.flag(spot) : initial;
-      if (param) params[param] = words ? words[value ? 0 : 1] : value;
-      else if (spot && value !== initial) throw reader.fault(spot, `is ${value}, but ${method.label} has no such switch here: it is always ${initial}`);
+      params[param!] = words ? words[value ? 0 : 1] : value;
       continue;
     }
     const { value = initial } = lookUp(reader, key, levels, param ? method.params[param] : undefined);

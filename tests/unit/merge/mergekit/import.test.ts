@@ -88,7 +88,6 @@ test.each([
   ["a list of words", `${head}  - {model: b, parameters: {weight: [a, b]}}\n`, "models[0].parameters.weight[0]", 4, /is "a", expected a number/],
   ["a rule without a value", `${head}  - {model: b, parameters: {weight: [{filter: mlp}]}}\n`, "models[0].parameters.weight[0]", 4, /has no value/],
   ["a density above 1", `${head}  - {model: b, parameters: {weight: 1, density: 1.5}}\n`, "models[0].parameters.density", 4, /holds 1.5, expected a number from 0 to 1/],
-  ["rescale of ties", `${head}  - {model: b, parameters: {weight: 1}}\nparameters: {rescale: true}\n`, "parameters.rescale", 5, /always false/],
   ["another epsilon of ram", "merge_method: ram\nbase_model: a\nmodels: [{model: b}]\nparameters: {epsilon: 0.1}\n", "parameters.epsilon", 4, /takes 0.00001 here/],
   ["normalize by tensor", `${head}  - {model: b, parameters: {weight: 1}}\nparameters: {normalize: [1, 0]}\n`, "parameters.normalize", 5, /true or false for all tensors/],
   ["no t", "merge_method: slerp\nbase_model: a\nmodels: [{model: b}]\n", "", 1, /has no "t"/],
