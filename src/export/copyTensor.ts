@@ -1,7 +1,8 @@
 import { StudioError, throwIfCancelled } from "../core/errors";
-import { isFloatDtype, leaseOf, type Checkpoint, type Dtype } from "../core/tensors";
+import { bytesPerElement, isFloatDtype, leaseOf, type Checkpoint, type Dtype } from "../core/tensors";
 import { convert } from "../merge/cpu";
 import { bodyElements, type OutputTensor } from "../model/pairing";
+import { checkConverted } from "./finite";
 import type { MergeSources } from "./mergeTensor";
 
 /** Most bytes of one read of values that are copied. */
@@ -40,15 +41,23 @@ export const piecesOf = (length: number, pieceBytes: number): [number, number][]
  */
 export async function* copyTensor(sources: MergeSources, tensor: OutputTensor, signal?: AbortSignal, pieceBytes = COPY_PIECE): AsyncGenerator<Uint8Array> {
   const { dtype } = tensor;
+  let start = tensor.action === "copy" ? 0 : bodyElements(tensor);
   for (const part of copiedParts(sources, tensor)) {
     for (const [at, length] of piecesOf(part.length, pieceBytes)) {
       throwIfCancelled(signal);
       const { bytes, done } = await leaseOf(part.checkpoint, part.name, part.offset + at, length);
       try {
-        yield part.dtype !== dtype && isFloatDtype(part.dtype) && isFloatDtype(dtype) ? convert({ bytes, dtype: part.dtype }, dtype) : bytes;
+        if (part.dtype === dtype || !isFloatDtype(part.dtype) || !isFloatDtype(dtype)) yield bytes;
+        else {
+          const stored = { bytes, dtype: part.dtype };
+          const rounded = convert(stored, dtype);
+          checkConverted(tensor, stored, start + at / bytesPerElement(part.dtype), rounded);
+          yield rounded;
+        }
       } finally {
         done();
       }
     }
+    start = bodyElements(tensor);
   }
 }

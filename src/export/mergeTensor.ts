@@ -12,6 +12,7 @@ import { readsOf, SLICE_ALIGN, sliceMask, takesWholeRows, type Mask, type OpSlic
 import { bodyElements, type OutputTensor } from "../model/pairing";
 import type { PlannedRead } from "../store/readAhead";
 import { COPY_PIECE, copiedParts, piecesOf } from "./copyTensor";
+import { checkInputs, checkOperation, checkOutput } from "./finite";
 
 /** Elements per slice: 4 Mi, a multiple of 64. Bytes do not depend on it. */
 export const MERGE_SLICE = 4 * 1024 * 1024;
@@ -161,6 +162,7 @@ export async function* mergeTensor(
   const total = bodyElements(tensor);
   const states = sources.experts.map(() => makerState());
   const step = sliceOf({ ...tensor, elements: total }, sliceElements, needsWholeRows(work));
+  checkOperation(tensor, work);
   const scratch = Scratch.take();
   const letGo = gpu && work.op.kind === "project" ? holdMatrices(gpu, work.op) : undefined;
   try {
@@ -171,8 +173,10 @@ export async function* mergeTensor(
       let bytes: Uint8Array;
       try {
         throwIfCancelled(signal);
+        await checkInputs(sources, tensor, work, slice, signal);
         const masked = work.makers ? staged(signal, "select", elements * width, () => withMasks(work, slice, states, scratch)) : { op: work.op, slice };
         bytes = await sliceBytes((op, part, stored) => apply(gpu, op, part, stored, signal), { ...tensor, dtype }, work, slice, masked);
+        checkOutput(tensor, work, slice, masked, bytes);
       } finally {
         done();
       }

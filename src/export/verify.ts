@@ -7,12 +7,14 @@ import { bytesPerElement, isFloatDtype, type Checkpoint, type FloatDtype, type T
 import { openCheckpoint } from "../formats/checkpoint";
 import { Scratch } from "../core/scratch";
 import { toFloat32 } from "../formats/dtypes";
+import { elementAt, nonFiniteValues } from "../formats/finite";
 import { countsEquals, makerState } from "../kernels/stats/maskMaker";
 import { HEAD } from "../model/architectures";
 import { applyOpCpu } from "../merge/cpu";
 import { bodyElements, type OutputTensor } from "../model/pairing";
 import { tokenRows, vocabSize } from "../model/vocabulary";
 import type { ReadAhead } from "../store/readAhead";
+import { isCopied } from "./finite";
 import { needsWholeRows, readSlice, sliceBytes, sliceOf, withMasks, type MergeSources, type TensorWork } from "./mergeTensor";
 import type { OutputPlan } from "./plan";
 import type { WrittenFile } from "./writer";
@@ -86,7 +88,16 @@ export async function verifyOutput(job: VerifyJob): Promise<{ checks: Check[]; t
 
   const values = await readValues(job, files, result);
   add("hashes", "Bytes", values.hashesWrong.length === 0, values.hashesWrong.length === 0 ? `${job.written.length} files read again, SHA-256 as written` : `${values.hashesWrong.join(", ")}: SHA-256 differs from what was written`);
-  add("values", "Values", values.bad === 0, values.bad > 0 ? `${number(values.bad)} NaN or infinite values, first in ${values.badIn}` : `no NaN, no infinity; largest |w| ${values.largest.toPrecision(3)} in ${values.largestIn}`);
+  const stored: string[] = [];
+  let bad = 0;
+  let badIn = "";
+  for (const [name, { count, first }] of values.bad) {
+    const tensor = plan.tensors.find((t) => t.name === name)!;
+    if (isCopied(tensor, await job.workOf(tensor))) stored.push(`${name} (${number(count)}, first at ${elementAt(first, tensor.shape)})`);
+    else [bad, badIn] = [bad + count, badIn || name];
+  }
+  const copied = stored.length === 0 ? "" : `; copied with the NaN or infinite values of the input: ${stored.join(", ")}`;
+  add("values", "Values", bad === 0, `${bad > 0 ? `${number(bad)} NaN or infinite values, first in ${badIn}` : `no NaN, no infinity${copied ? " in what was computed" : ""}; largest |w| ${values.largest.toPrecision(3)} in ${values.largestIn}`}${copied}`);
 
   const tiles = await compareTiles(job, result);
   const enough = tiles.equal === tiles.compared;
@@ -121,7 +132,7 @@ function piecesOf(file: FileSource, tensors: Iterable<TensorInfo>, pieceBytes: n
 
 /** Reads every file once: for its hash, and for the values in it. */
 async function readValues(job: VerifyJob, files: FileSource[], result: Checkpoint) {
-  const found = { bad: 0, badIn: "", largest: 0, largestIn: "", hashesWrong: [] as string[] };
+  const found = { bad: new Map<string, { count: number; first: number }>(), largest: 0, largestIn: "", hashesWrong: [] as string[] };
   const hasher = await createSHA256();
   const pieceBytes = Math.min(job.ahead?.bufferBytes ?? PIECE_BYTES, PIECE_BYTES) & ~3;
   const pieces = files.map((file) => piecesOf(file, result.tensors.values(), pieceBytes));
@@ -137,8 +148,11 @@ async function readValues(job: VerifyJob, files: FileSource[], result: Checkpoin
         staged(job.signal, "hash", length, () => void hasher.update(bytes));
         if (tensor) {
           const { largest, bad } = staged(job.signal, "select", length, () => largestOf(bytes, tensor.dtype));
-          found.bad += bad;
-          if (bad > 0) found.badIn ||= tensor.name;
+          if (bad > 0) {
+            const before = found.bad.get(tensor.name);
+            const at = (offset - result.tensors.get(tensor.name)!.begin) / bytesPerElement(tensor.dtype);
+            found.bad.set(tensor.name, { count: bad + (before?.count ?? 0), first: before?.first ?? at + nonFiniteValues(bytes, tensor.dtype).first });
+          }
           if (largest > found.largest) Object.assign(found, { largest, largestIn: tensor.name });
         }
       } finally {

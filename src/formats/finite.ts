@@ -17,9 +17,9 @@ const PIECE_BYTES = 8 * 1024 * 1024;
 export function hasNonFinite(bytes: Uint8Array, dtype: FloatDtype): boolean {
   const { mask, one, sign } = EXPONENT[dtype];
   const whole = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
-  const words = new Uint32Array(whole.buffer, whole.byteOffset, whole.byteLength >>> 2);
+  const words = new Int32Array(whole.buffer, whole.byteOffset, whole.byteLength >>> 2);
   let carried = 0;
-  for (let i = 0; i < words.length; i++) carried |= (words[i]! & mask) + one;
+  for (let i = 0; i < words.length; i++) carried |= ((words[i]! & mask) + one) | 0;
   if (whole.byteLength & 2) carried |= ((whole[whole.byteLength - 2]! | (whole[whole.byteLength - 1]! << 8)) & mask & 0x7fff) + (one & 0x7fff);
   return (carried & sign) !== 0;
 }

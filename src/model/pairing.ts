@@ -121,6 +121,7 @@ function describe(info: TensorInfo, name: string, architecture: string, others: 
   const row = { name, dtype: info.dtype, shape: info.shape, elements: info.elements, baseName: info.name, tunedNames: others.map((o) => o?.name), from: "base" as const };
   const copy = (reason: string): OutputTensor => ({ ...row, action: "copy", reason });
   if (isBuffer(name)) return copy("a buffer, not a weight");
+  if (info.elements === 0) return copy("it has no values");
   if (!isFloatDtype(info.dtype)) return copy(`${info.dtype} is not computed with`);
   if (others.length === 0 || others.some((o) => !o)) return copy("a fine-tuned model has no tensor of this name");
   if (others.some((o) => !sameShape(info, o!) && !sameButRows(name, architecture, info, o!))) return copy("the shapes differ");
