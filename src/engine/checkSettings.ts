@@ -10,8 +10,8 @@ export function checkSettings(context: RecipeContext): void {
   const { method, experts, outputs } = context;
   const shares = new Map<string, { share: number; name: string }>();
   for (const output of outputs) {
+    const { params, weights } = settingsAt(context, output);
     try {
-      const { params, weights } = settingsAt(context, output);
       method.coefficients?.(params, weights);
       studyOf(context, output);
     } catch (cause) {

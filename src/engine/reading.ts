@@ -53,7 +53,8 @@ function operationReads(context: RecipeContext): Parameters<typeof mergeReads>[2
 export function readMergeAhead(context: RecipeContext, merge: { sliceElements: number; buffers?: number | undefined; signal: AbortSignal }): Reading {
   const { base, experts, outputs, plan } = context;
   const models = [base, ...experts];
-  const largest = Math.min(merge.sliceElements, Math.max(1, ...outputs.map((o) => o.elements)));
+  // Copied tensors count too: what is written is read back through the same ring, in pieces of its size.
+  const largest = Math.min(merge.sliceElements, Math.max(1, ...plan.tensors.map((t) => t.elements)));
   const widths = outputs.map((o) => Math.max(...models.map((m, i) => bytesPerElement(m.tensors.get(i === 0 ? o.baseName : o.tunedNames[i - 1]!)?.dtype as FloatDtype))));
   const ring = new ReadAhead({ buffers: merge.buffers ?? mergeRing(models.length), bufferBytes: largest * Math.max(2, ...widths), signal: merge.signal });
   const reading = through(context, ring);
