@@ -11,8 +11,10 @@ import type { ParamSpecs } from "../core/params";
 import type { Shape } from "../core/shape";
 import type { KernelRecord, PostStage, Recipe, Reconciliation } from "../core/recipe";
 import type { MethodNote } from "../merge/methods/notes";
+import type { ImportedRecipe, MergekitYaml } from "../core/recipeFinding";
 import type { PhaseTimes, StageTime } from "../core/stages";
 
+export type { ImportedRecipe, MergekitYaml, RecipeFinding } from "../core/recipeFinding";
 export type { PhaseTimes, Stage, StageTime } from "../core/stages";
 export type { CheckOption, CheckRow, Finding, ModelFacts, Preflight, Severity } from "../core/check";
 
@@ -310,6 +312,11 @@ export interface EngineApi {
   budgets(change?: Partial<Budgets>): Promise<Budgets>;
   /** Which kernels this adapter runs, as far as is known without asking it for work; undefined without an adapter. */
   kernels(): Promise<Pick<KernelsInUse, "forms" | "source"> | undefined>;
+
+  /** A recipe from the text of a recipe.json or a mergekit file; its models are told by name and hash. */
+  importRecipe(text: string, kind: "json" | "yaml"): Promise<ImportedRecipe>;
+  /** The recipe as a mergekit file. Throws "bad-request" while its pass is not made. */
+  mergekitYaml(recipe: Recipe): Promise<MergekitYaml>;
 
   planExport(recipe: Recipe): Promise<ExportPlan>;
   exportModel(jobId: string, recipe: Recipe, target: ExportTarget, onProgress: OnProgress): Promise<ExportReport>;

@@ -36,6 +36,7 @@ import { stageKey, stageShapes, stagesOf } from "./stages";
 import { PassStore, type StoredPass } from "./passStore";
 import type { Plan } from "./planner";
 import { clocked, readMergeAhead } from "./reading";
+import { mergekitOf, readRecipe } from "./recipes";
 import { Resources } from "./resources";
 import type { Measured } from "./work";
 
@@ -236,6 +237,14 @@ export function createEngine(env: EngineEnv): EngineApi {
     async kernels() {
       const facts = await gpuFacts();
       return facts.state === "none" ? undefined : kernels.inUse(facts);
+    },
+
+    importRecipe: async (text, kind) => readRecipe(text, kind, await env.library.list()),
+    async mergekitYaml(recipe) {
+      const context = await open(recipe);
+      const pass = await passes.get(await keyOf(context));
+      if (!pass && context.method.needs.fisher) throw new StudioError("bad-request", "Writing the recipe for mergekit: what each layer takes is not measured yet. Run the pass first.", { title: "Not measured yet", todo: "Run the pass first." });
+      return mergekitOf(context, shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false }));
     },
 
     async planExport(recipe) {

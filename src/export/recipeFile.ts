@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { sha256 } from "../core/digest";
-import { StudioError } from "../core/errors";
+import { StudioError, toStudioError } from "../core/errors";
 import type { KernelRecord, ModelRef, Recipe } from "../core/recipe";
 import { suggest } from "../core/suggest";
 import { JsonSyntaxError, lineAndColumn, nodeAt, parseJson, toPlain, type JsonNode } from "../formats/json";
@@ -105,7 +105,8 @@ const shown = (value: unknown): string => (value === undefined ? "nothing" : JSO
 /**
  * A recipe from its text. Throws "bad-recipe" with the path ("params.r", "models[1].name"), line and column;
  * unknown keys are refused, with the known one that was probably meant.
- * The names and values inside `params` belong to the method and are checked by it.
+ * The names and values inside `params` belong to the method and are checked by it. A report that carries a recipe is read as
+ * that recipe.
  */
 export function parseRecipe(source: string): Recipe {
   let root: JsonNode;
@@ -116,6 +117,8 @@ export function parseRecipe(source: string): Recipe {
     throw error;
   }
   if (root.kind !== "object") refuse(source, root.at, [], `is a JSON ${root.kind}, expected an object`);
+  const carried = root.entries.some((e) => e.key === "method") ? undefined : root.entries.find((e) => e.key === "recipe")?.value;
+  if (carried?.kind === "object") root = carried;
   refuseDuplicates(source, root, []);
   const result = v.safeParse(schema, toPlain(root), { abortEarly: true });
   if (result.success) return result.output as Recipe;
@@ -134,6 +137,15 @@ export function parseRecipe(source: string): Recipe {
   if (!entry && holder.kind === "object") return refuse(source, holder.at, path, "is missing");
   const message = issue.type === "strict_object" ? "expected an object" : issue.message;
   return refuse(source, nodeAt(root, path).at, path, `is ${shown(issue.input)}, ${message}`);
+}
+
+/** A fault that was found in a recipe once it was read, with where in its text the value stands. */
+export function located(source: string, path: readonly (string | number)[], error: unknown): StudioError {
+  const { code, message, details } = toStudioError(error);
+  const root = parseJson(source);
+  const whole = nodeAt(root, ["method"]) === root ? nodeAt(root, ["recipe"]) : root;
+  const { line, column } = lineAndColumn(source, nodeAt(whole, path).at);
+  return new StudioError(code, `${message.replace(/\.$/, "")} (${pathText(path) || "recipe"}, line ${line} column ${column}).`, { ...details, where: `${pathText(path) || "recipe"}, line ${line} column ${column}`, path: pathText(path), line, column }, { cause: error });
 }
 
 /**

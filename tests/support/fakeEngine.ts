@@ -2,6 +2,7 @@ import { FAMILIES } from "../../src/merge/methods/notes";
 import { COMBOS, postInfo, POSTS } from "../../src/merge/post";
 import { cancelled, StudioError } from "../../src/core/errors";
 import type { PhaseState, Progress, StripCell } from "../../src/core/progress";
+import type { Recipe } from "../../src/core/recipe";
 import type { Budgets, EngineApi, GpuInfo, IncomingFolder, StoredModel, UnfinishedExport } from "../../src/engine/api";
 import { fakeFacts, fakeForecast, fakeGpu, fakeMethods, fakeModel, fakePlan, fakePreflight, fakeRecipe, fakeReport, fakeShape, fakeTuned } from "./fakeData";
 
@@ -141,6 +142,8 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
       return options.gpu === "software" ? { source: "software" as const, forms: forms("register", "register") } : { source: "stored" as const, forms: forms("32x32/8x8", "64x64/16x16") };
     },
     budgets: async (change) => (note("budgets"), (budgets = { ...budgets, ...change })),
+    importRecipe: async (text) => (note("importRecipe"), { recipe: JSON.parse(text) as Recipe, findings: [] }),
+    mergekitYaml: async () => (note("mergekitYaml"), { text: "merge_method: ties\n", exact: false, findings: [{ severity: "warn", code: "trim", sentence: "mergekit can only choose by size." }] }),
     planExport: async (recipe) => (note("planExport"), fakePlan(recipe)),
     exportModel: async (jobId, recipe, target, onProgress) => {
       note("exportModel");

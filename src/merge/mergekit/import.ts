@@ -1,3 +1,4 @@
+import { folderOf } from "../../core/modelNames";
 import type { Params } from "../../core/params";
 import type { ModelRef, Recipe, Varying } from "../../core/recipe";
 import type { ImportedRecipe } from "../../core/recipeFinding";
@@ -75,9 +76,6 @@ export function importMergekit(text: string, layersOf?: LayersOf): ImportedRecip
     findings: reader.findings.sort((a, b) => a.line! - b.line! || a.column! - b.column!),
   };
 }
-
-/** The last part of a hub name or a path, without a revision: what a folder of it is called. */
-export const folderOf = (name: string): string => name.replace(/@[^@/]*$/, "").replace(/[/\\]+$/, "").split(/[/\\]/).at(-1)!;
 
 function readMethod(reader: Reader, spot: Spot | undefined): Dialect {
   if (!spot) throw reader.fault(reader.root, "has no merge_method");
