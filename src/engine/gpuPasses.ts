@@ -1,9 +1,11 @@
 import { StudioError } from "../core/errors";
 import type { PassMemory } from "../fisher/measure";
 import type { Gpu } from "../gpu/gpu";
+import type { AdapterFacts } from "../gpu/info";
 import type { PhaseForecast } from "./api";
 import type { RecipeContext } from "./context";
 import type { PassRun } from "./passes";
+import { regmeanPass } from "./regmeanPass";
 
 /** What such a pass tells when it is over; `losses` where it has any, in nats per token. */
 export interface GpuPassResult {
@@ -25,12 +27,12 @@ export interface GpuPass {
   /** Throws "unknown-architecture" or "bad-recipe" where it cannot run, in one sentence. */
   require(context: RecipeContext): void;
   /** What it takes, for the plan. */
-  forecast(context: RecipeContext, memory: PassMemory): Promise<(Partial<PhaseForecast> & { label: string })[]>;
+  forecast(context: RecipeContext, memory: PassMemory, on: { facts: AdapterFacts; gpuBytes: number }): Promise<(Partial<PhaseForecast> & { label: string })[]>;
   run(gpu: Gpu, context: RecipeContext, run: PassRun): Promise<GpuPassResult>;
 }
 
 /** By the name that a method gives as its `gpuPass`. */
-const GPU_PASSES: Readonly<Record<string, GpuPass>> = {};
+const GPU_PASSES: Readonly<Record<string, GpuPass>> = { regmean: regmeanPass };
 
 /** The pass of a method, undefined where it is FIM's own or none. */
 export function gpuPassOf({ method }: Pick<RecipeContext, "method">): GpuPass | undefined {

@@ -62,6 +62,8 @@ export interface MergeMethod {
   needs: { base: boolean; fisher: boolean; calibration?: boolean; minModels: number; maxModels: number };
   /** The pass on the GPU that it measures with, where that is not the Fisher pass of FIM (engine/gpuPasses). */
   gpuPass?: string;
+  /** The pass depends on the models' weights. */
+  weighsPass?: boolean;
   /** Names of what that pass stored for this tensor, for planTensor. */
   arrays?(params: Params, tensor: TensorFacts, models: number): string[];
   params: ParamSpecs;

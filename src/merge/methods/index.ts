@@ -15,6 +15,7 @@ import { nearswap } from "./nearswap";
 import { nuslerp } from "./nuslerp";
 import { passthrough } from "./passthrough";
 import { ram, ramPlus } from "./ram";
+import { regmean } from "./regmean";
 import { sce } from "./sce";
 import { slerp } from "./slerp";
 import { taskArithmetic } from "./taskArithmetic";
@@ -23,7 +24,7 @@ import { ties } from "./ties";
 /** Every method, in the order the panel offers them. */
 export const METHODS: readonly MergeMethod[] = [
   fimTies, fimTa, taskArithmetic, ties, dareLinear, dareTies, linear, slerp, nuslerp, multislerp, karcher, modelStock,
-  della, dellaLinear, breadcrumbs, breadcrumbsTies, sce, nearswap, ram, ramPlus, arceeFusion, passthrough,
+  della, dellaLinear, breadcrumbs, breadcrumbsTies, sce, nearswap, ram, ramPlus, arceeFusion, regmean, passthrough,
 ];
 
 /** Throws "bad-recipe" for an id that no method has. */

@@ -158,6 +158,13 @@ export const METHOD_NOTES: Readonly<Record<string, MethodNote>> = {
     reference: "mergekit arcee_fusion; float64 formula",
     traps: ["mergekit finds the threshold on a random million entries of a larger tensor; here all of them count."],
   },
+  regmean: {
+    family: "With texts",
+    about: "Runs calibration text through every model and fits each linear layer, in closed form, to the outputs that all models give on their own inputs; the inputs are kept as a Gram matrix alone. Where a model’s inputs are strong, its weights count more. Everything that is no linear layer of a block is averaged. Take it for several fine-tuned models of one base; with a single one the base is the other.",
+    typical: "a 1 as MergeLM, 0.1 as the paper’s code; 256 to 2048 texts, here 100 of up to 512 tokens; ridge 1e-4.",
+    reference: "Jin et al., arXiv:2212.09849; worked example of METHODS 10; the formula in float64 on activations in float64",
+    traps: ["The published code inverts the sum of Gram matrices as it is, which fails or explodes where inputs depend on each other: with a = 1 a ridge is needed.", "Layers with more than 4,096 inputs, the MLP’s output in models of 3 B and more, take the diagonal alone unless the limit is raised."],
+  },
   passthrough: {
     family: "Changes to the base",
     about: "Copies one model, every value times a scale: for tests, and to change dtype, shards or files.",

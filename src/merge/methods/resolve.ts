@@ -34,10 +34,10 @@ export interface PassTensors {
 
 /**
  * Canonical text of everything a measuring pass depends on: the models, the pass's own parameters, those of single tensors
- * and models where they differ, tensors that are left out, given token ids, and the choice for tied embeddings (it decides
- * which head is measured). Equal texts share a pass.
+ * and models where they differ, tensors that are left out, given token ids or calibration text, weights where the pass takes
+ * them, and the choice for tied embeddings (it decides which head is measured). Equal texts share a pass.
  */
-export function passKey(method: MergeMethod, params: Params, recipe: Pick<Recipe, "base" | "models" | "tokens" | "reconciliation">, tensors?: PassTensors): string {
+export function passKey(method: MergeMethod, params: Params, recipe: Pick<Recipe, "base" | "models" | "tokens" | "calibration" | "reconciliation">, tensors?: PassTensors): string {
   const values = { ...method.passValues(params) };
   // Given token ids replace the random draw; sampled labels and Gaussian probes still take the seed.
   const seeded = values.labels === "sampled" || values.calib === "gaussian";
@@ -50,6 +50,8 @@ export function passKey(method: MergeMethod, params: Params, recipe: Pick<Recipe
     tied: recipe.reconciliation.tied,
     params: Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))),
     ...(recipe.tokens ? { tokens: recipe.tokens } : {}),
+    ...((method.needs.calibration || values.tokens === "calibration") && !recipe.tokens ? { calibration: recipe.calibration } : {}),
+    ...(method.weighsPass ? { weights: recipe.models.map((m) => m.weight ?? 1) } : {}),
     ...(tensors?.settings.varied ? ownValues(method, params, tensors) : {}),
     ...(tensors && tensors.leftOut.length > 0 ? { leftOut: tensors.leftOut } : {}),
   });
