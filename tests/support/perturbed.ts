@@ -32,3 +32,13 @@ export async function perturbed(base: Checkpoint, seed: number, { grid = 1 / 256
   const paths = new Set(files.map((f) => f.path));
   return checkpointOf(`${base.name}-${seed}`, tensors, [...base.files.filter((f) => !paths.has(f.path)), ...files]);
 }
+
+/** The same model with other values in some places of one tensor. */
+export async function withValues(model: Checkpoint, name: string, places: readonly (readonly [element: number, value: number])[]): Promise<Checkpoint> {
+  const tensors = await Promise.all([...model.tensors.values()].map(async (info) => {
+    const values = toFloat32(await model.read(info.name, 0, info.end - info.begin), info.dtype as FloatDtype);
+    if (info.name === name) for (const [at, value] of places) values[at] = value;
+    return { name: info.name, dtype: info.dtype as FloatDtype, shape: info.shape, values };
+  }));
+  return checkpointOf(`${model.name} changed`, tensors, model.files);
+}

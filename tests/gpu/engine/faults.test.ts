@@ -5,6 +5,7 @@ import type { Recipe } from "../../../src/core/recipe";
 import type { Checkpoint } from "../../../src/core/tensors";
 import { bench, fisherMemory, hookedReads, recipeFor, tamperedFolder, watchedGpu, type Bench, type WatchedGpu } from "../../support/engineBench";
 import { fixtureCheckpoint } from "../../support/nodeCheckpoint";
+import { withValues } from "../../support/perturbed";
 
 const TOKENS = [[1, 2, 3, 4, 5], [6, 7, 8]];
 const UNIFORM_RING = 512 * 256;
@@ -61,6 +62,18 @@ describe("measuring", () => {
       expect(leaked(), `read ${at} of ${total}`).toEqual([]);
       expect([...b.passes.keys()].filter((k) => k !== "order")).toEqual([]);
       expect(b.passes.get("order") ?? []).toEqual([]);
+    }
+  });
+
+  test("NaN in the base and infinity in the fine-tuned model are named, and leave nothing", async () => {
+    const name = "model.layers.1.mlp.up_proj.weight";
+    for (const [role, model, value] of [["the base", base, NaN], ["the fine-tuned model", finetuned, -Infinity]] as const) {
+      const bad = await withValues(model, name, [[130, value]]);
+      const b = bench(watched.gpu, role === "the base" ? { base: bad, finetuned } : { base, finetuned: bad });
+      await expect(b.merge(recipe())).rejects.toMatchObject({ code: "bad-file", message: expect.stringContaining(`Measuring for FIM-TIES: "${name}" of ${role} "${bad.name}": 1 of 10,240 values is NaN or infinite, the first ${Number.isNaN(value) ? "NaN" : "infinity"} at element 130 (2, 2).`) });
+      expect(b.output()).toBeUndefined();
+      expect(leaked()).toEqual([]);
+      expect([...b.passes.keys()].filter((k) => k !== "order")).toEqual([]);
     }
   });
 

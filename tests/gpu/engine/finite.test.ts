@@ -1,23 +1,12 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Recipe } from "../../../src/core/recipe";
-import type { Checkpoint } from "../../../src/core/tensors";
 import { bench, recipeFor, valuesOf, watchedGpu, type Bench } from "../../support/engineBench";
-import { checkpointOf, perturbed } from "../../support/perturbed";
+import { perturbed, withValues } from "../../support/perturbed";
 import { mergeOneTensor } from "../../support/oneTensor";
 import { randomModel, TINY } from "../../support/tinyModel";
 
 const BAD = "model.layers.1.mlp.up_proj.weight";
 const PLACES: [number, number][] = [[40, NaN], [41, Infinity], [399, NaN]];
-
-/** The same model with values that are not finite in one tensor. */
-async function spoiled(model: Checkpoint, name: string, places = PLACES): Promise<Checkpoint> {
-  const tensors = await Promise.all([...model.tensors.values()].map(async (t) => {
-    const values = await valuesOf(model, t.name);
-    if (t.name === name) for (const [at, value] of places) values[at] = value;
-    return { name: t.name, dtype: t.dtype as "F32", shape: t.shape, values };
-  }));
-  return checkpointOf(`${model.name} spoiled`, tensors, model.files);
-}
 
 describe("NaN and infinity in an input", () => {
   let b: Bench;
@@ -25,7 +14,7 @@ describe("NaN and infinity in an input", () => {
   beforeAll(async () => {
     const base = (await randomModel(TINY.qwen3, "F32", 1)).checkpoint;
     const finetuned = await perturbed(base, 1);
-    const models = { base, finetuned, two: await perturbed(base, 2), badBase: await spoiled(base, BAD), bad: await spoiled(finetuned, BAD), badNorm: await spoiled(finetuned, "model.norm.weight", [[3, -Infinity]]) };
+    const models = { base, finetuned, two: await perturbed(base, 2), badBase: await withValues(base, BAD, PLACES), bad: await withValues(finetuned, BAD, PLACES), badNorm: await withValues(finetuned, "model.norm.weight", [[3, -Infinity]]) };
     b = bench((await watchedGpu()).gpu, models);
     alone = bench(undefined, models);
   });
@@ -42,19 +31,12 @@ describe("NaN and infinity in an input", () => {
   ])("%s %j: refused by name, and nothing is left", async (method, params, count) => {
     for (const on of method === "linear" || method === "slerp" ? [alone, b] : [alone]) {
       const good = refs("two").slice(0, count - 1);
-      await expect(on.merge(recipeFor(method, params, { models: [...refs("bad"), ...good] }))).rejects.toMatchObject(found("tiny-1 spoiled"));
+      await expect(on.merge(recipeFor(method, params, { models: [...refs("bad"), ...good] }))).rejects.toMatchObject(found("tiny-1 changed"));
       expect([...(on.output()?.files.keys() ?? [])]).toEqual([]);
       expect([...on.passes.keys()].filter((key) => key.startsWith("pass/"))).toEqual([]);
       // Passthrough and linear do not read the base.
       if (method === "passthrough" || method === "linear") continue;
-      await expect(on.merge(recipeFor(method, params, { base: { id: "badBase", name: "badBase" }, models: [...refs("finetuned"), ...good] }))).rejects.toMatchObject(found("tiny spoiled"));
-    }
-  });
-
-  test("a Fisher pass refuses it in the base and in the fine-tuned model, before anything is written", async () => {
-    for (const [base, model, name] of [["base", "bad", "tiny-1 spoiled"], ["badBase", "finetuned", "tiny spoiled"]] as const) {
-      const recipe = recipeFor("fim-ties", {}, { base: { id: base, name: base }, models: refs(model), tokens: [[1, 2, 3, 4], [5, 6, 7]] });
-      await expect(b.merge(recipe)).rejects.toMatchObject(found(name));
+      await expect(on.merge(recipeFor(method, params, { base: { id: "badBase", name: "badBase" }, models: [...refs("finetuned"), ...good] }))).rejects.toMatchObject(found("tiny changed"));
     }
   });
 
