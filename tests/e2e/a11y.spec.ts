@@ -41,6 +41,13 @@ test("axe finds nothing on Load and in the drawers", async ({ studio, folder }) 
     await studio.keyboard.press("Escape");
     await expect(studio.getByRole("dialog")).toHaveCount(0);
   }
+  await studio.keyboard.press("Control+k");
+  await studio.getByRole("combobox", { name: "Command" }).fill("methods");
+  await studio.keyboard.press("Enter");
+  await expect(studio.getByRole("dialog", { name: "Methods" })).toBeVisible();
+  await studio.getByText(/^\d+ settings$/).first().click();
+  await expectNoViolation(studio, "Methods");
+  await studio.keyboard.press("Escape");
 });
 
 test("axe finds nothing while a folder is read", async ({ studio, folder }) => {

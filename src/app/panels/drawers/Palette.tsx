@@ -55,6 +55,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
 
 function commands(s: StudioState): Command[] {
   const list: Command[] = STEPS.flatMap(({ id, label }, i) => (canOpen(s, id) && id !== s.step ? [{ label: `Go to ${label}`, hint: String(i + 1), run: () => s.go(id) }] : []));
+  list.push({ label: "Show the methods", run: () => s.openDrawer("methods") });
   if (s.recipe && s.measuring === undefined && canOpen(s, "shape")) list.push({ label: "Measure which layers matter", run: () => { s.go("shape"); void s.measure(); } });
   for (const jobId of Object.keys(s.running)) list.push({ label: `Cancel the running ${s.running[jobId]!.kind}`, run: () => void s.cancel(jobId) });
   if (s.recipe) {

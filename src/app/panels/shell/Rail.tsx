@@ -24,12 +24,14 @@ export function Rail() {
 export function MergedCard() {
   const recipe = useStudio((s) => s.recipe);
   const method = useStudio((s) => s.methods.find((m) => m.id === s.recipe?.method));
+  const posts = useStudio((s) => s.postprocesses.posts);
   const plan = useStudio((s) => s.exportPlan);
   const made = useStudio((s) => s.exportReport);
   const range = useStudio(useShallow((s) => alphaRange(s.shape?.experts[s.expert]?.layers.map((row) => row.alpha) ?? [])));
   const step = useStudio((s) => s.step);
   const dtype = useStudio((s) => (s.recipe?.output.dtype === "base" ? s.models.find((m) => m.id === s.baseId)?.facts.dtypes[0]?.dtype : s.recipe?.output.dtype));
   const shaped = method && recipe && (step === "shape" || step === "try" || step === "save");
+  const label = method && [method.label, ...(recipe?.then ?? []).map(({ method: id }) => posts.find((p) => p.id === id)?.label ?? id)].join(", then ");
   const front = shaped ? frontOptions(recipe, [method]).find((option) => option.numeric) : undefined;
   return (
     <article className={made ? "cp out made" : "cp out"}>
@@ -38,9 +40,9 @@ export function MergedCard() {
       {!shaped && <p className="tiny muted">Nothing yet. Shape decides how much of the fine-tuned change each layer takes.</p>}
       {shaped && (
         <>
-          <p className="name">{made ? made.name : method.label}</p>
+          <p className="name">{made ? made.name : label}</p>
           <dl className="facts">
-            {made && <><dt>method</dt><dd>{method.label}</dd></>}
+            {made && <><dt>method</dt><dd>{label}</dd></>}
             {front && <><dt>{front.name}</dt><dd>{front.text}</dd></>}
             <dt>α</dt><dd>{range.length === 0 ? "–" : range[0] === range[1] ? alpha(range[0]) : `${alpha(range[0])}–${alpha(range[1])}`}</dd>
             <dt>parameters</dt><dd>{shortCount(plan?.parameters)}</dd>
