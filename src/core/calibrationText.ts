@@ -22,6 +22,12 @@ function refuse(name: string, found: string, todo: string, details: ErrorDetails
   throw new StudioError("bad-file", `Reading the calibration text ${name}: ${found}. ${todo}`, { title: "The text cannot be used", where: name, found, todo, ...details });
 }
 
+/** What a recipe calls texts of a file: with the field, where there is one. */
+export const textName = (file: Pick<TextFile, "name">, field: string): string => (field === "" ? file.name : `${file.name}, field ${field}`);
+
+/** Whether a dropped file is calibration text, by its name. */
+export const isTextFile = (name: string): boolean => /\.(jsonl|ndjson|txt)$/i.test(name);
+
 /** Called with a file's size before it is read. Throws "bad-file". */
 export function checkTextSize(name: string, bytes: number): void {
   if (bytes > MAX_TEXT_FILE_BYTES) refuse(name, `the file has ${formatBytes(bytes)}, and at most ${formatBytes(MAX_TEXT_FILE_BYTES)} are read`, "Give a part of it; some hundred texts are enough.");
@@ -73,10 +79,10 @@ export function jsonLines(name: string, content: string): TextField[] {
   return [...fields].map(([key, texts]) => ({ name: key, texts, without: rows - texts.length })).sort((a, b) => rank(a.name) - rank(b.name));
 }
 
-/** A dropped file by its name: .jsonl or .ndjson by lines, .txt or .md by paragraphs. Throws "bad-file". */
+/** A dropped file by its name: .jsonl or .ndjson by lines, .txt by paragraphs. Throws "bad-file". */
 export function parseTextFile(name: string, content: string): TextFile {
   if (/\.(jsonl|ndjson)$/i.test(name)) return { name, fields: jsonLines(name, content) };
-  if (!/\.(txt|md)$/i.test(name)) refuse(name, "it is neither a .txt nor a .jsonl file", "Give plain text, or one JSON object per line.");
+  if (!/\.txt$/i.test(name)) refuse(name, "it is neither a .txt nor a .jsonl file", "Give plain text, or one JSON object per line.");
   return { name, fields: [plainField(name, content)] };
 }
 

@@ -1,4 +1,4 @@
-import { DEFAULT_CALIBRATION } from "../../core/calibration";
+import { DEFAULT_CALIBRATION, withCalibration } from "../../core/calibration";
 import { StudioError } from "../../core/errors";
 import type { ParamValue, Recipe } from "../../core/recipe";
 import type { MethodInfo, StoredModel } from "../../engine/api";
@@ -39,7 +39,7 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
     return methods.find((m) => m.id === recipe?.method)?.params[name];
   };
   const setParams = (name: string, params: Record<string, ParamValue>): void =>
-    change(name, (recipe) => ({ ...recipe, params: { ...recipe.params, ...params } }), Object.keys(params).every((key) => spec(key)?.effect === "write") ? "write" : "at-once");
+    change(name, (recipe) => withCalibration({ ...recipe, params: { ...recipe.params, ...params } }, get().methods.find((m) => m.id === recipe.method)), Object.keys(params).every((key) => spec(key)?.effect === "write") ? "write" : "at-once");
 
   const afterUndo = (): void => {
     last = { name: "", time: -Infinity };
@@ -56,7 +56,7 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
       if (!recipe || baseId === undefined || (recipe.method === id && !recipe.then?.length)) return;
       try {
         const fresh = await env.engine.defaultRecipe(id, baseId, modelIds);
-        change("method", (now) => ({ ...fresh, reconciliation: now.reconciliation, output: now.output, models: fresh.models.map((m, i) => ({ ...now.models[i], ...m })) }));
+        change("method", (now) => ({ ...fresh, ...(fresh.calibration && now.calibration ? { calibration: now.calibration } : {}), reconciliation: now.reconciliation, output: now.output, models: fresh.models.map((m, i) => ({ ...now.models[i], ...m })) }));
       } catch (error) {
         get().fail(error, "Changing the method");
       }
@@ -79,12 +79,17 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
     },
     setModelWeight: (index, weight) =>
       change(`weight ${index}`, (recipe) => ({ ...recipe, models: recipe.models.map((m, i) => (i === index ? { ...m, weight } : m)) })),
+    setCalibration: (calibration, name) => change(name, (recipe) => ({ ...recipe, calibration })),
     setThen: (then) => {
       const { recipe } = get();
       if (recipe) change("stages", ({ then: _, ...rest }) => ({ ...rest, ...(then.length > 0 ? { then, calibration: rest.calibration ?? DEFAULT_CALIBRATION } : {}) }));
     },
     setReconciliation: (part) => {
-      change("reconciliation", (recipe) => ({ ...recipe, reconciliation: { ...recipe.reconciliation, ...part } }));
+      change("reconciliation", (recipe) => {
+        // The rows go with the tokenizer again: those chosen before may be too few for another.
+        const { vocabulary: _, ...others } = recipe.reconciliation;
+        return { ...recipe, reconciliation: { ...(part.tokenizer ? others : recipe.reconciliation), ...part } };
+      });
       void get().runPreflight();
     },
     setOutput: (part) => change("output", (recipe) => ({ ...recipe, output: { ...recipe.output, ...part } }), "write"),

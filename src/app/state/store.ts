@@ -3,6 +3,7 @@ import { createJSONStorage, persist, type StateStorage } from "zustand/middlewar
 import { createStore, type StoreApi } from "zustand/vanilla";
 import type { EngineApi } from "../../engine/api";
 import { createAnalysis } from "./analysis";
+import { createCalibration } from "./calibration";
 import { createCheckpoints } from "./checkpoints";
 import { frameScheduler, type SliceEnv } from "./env";
 import { createForecast } from "./forecast";
@@ -44,6 +45,7 @@ export function createStudioStore(engine: EngineApi, options: { storage?: StateS
           ...createCheckpoints(set, get, env),
           ...createRecipe(set, get, env),
           ...createAnalysis(set, get, env),
+          ...createCalibration(set, get, env),
           ...createJobs(set, get, env),
           ...createForecast(set, get, env),
           ...createView(set, get, env),
@@ -57,12 +59,21 @@ export function createStudioStore(engine: EngineApi, options: { storage?: StateS
   return store;
 }
 
+/** Recipes that carry much text may be more than the browser remembers; what was remembered before then stays, and the visit goes on. */
+function keep(storage: Storage, key: string, value: string): void {
+  try {
+    storage.setItem(key, value);
+  } catch (error) {
+    if (!(error instanceof DOMException && error.name === "QuotaExceededError")) throw error;
+  }
+}
+
 /** localStorage, or, where the browser refuses it, memory for this visit. */
 function pageStorage(): StateStorage {
   try {
     const storage = globalThis.localStorage;
     storage.getItem("tributary");
-    return storage;
+    return { getItem: (key) => storage.getItem(key), removeItem: (key) => storage.removeItem(key), setItem: (key, value) => keep(storage, key, value) };
   } catch {
     const map = new Map<string, string>();
     return { getItem: (key) => map.get(key) ?? null, setItem: (key, value) => void map.set(key, value), removeItem: (key) => void map.delete(key) };

@@ -3,8 +3,10 @@
  * `createStudioStore(engine)` is given the engine client, so that a test gives it a fake.
  */
 import type { Budgets, ComboInfo, ExportPlan, ExportReport, ExportTarget, Forecast, GpuInfo, IncomingFolder, KernelsInUse, MeasureReport, MethodInfo, PlainError, PostInfo, Preflight, Shape, StorageInfo, StoredModel, UnfinishedExport } from "../../engine/api";
+import type { CalibrationFacts } from "../../core/calibration";
+import type { TextFile } from "../../core/calibrationText";
 import type { Progress } from "../../core/progress";
-import type { ParamValue, PostStage, Recipe, Reconciliation, OutputOptions } from "../../core/recipe";
+import type { Calibration, ParamValue, PostStage, Recipe, Reconciliation, OutputOptions } from "../../core/recipe";
 
 export type StepId = "load" | "check" | "shape" | "try" | "save";
 
@@ -75,6 +77,8 @@ export interface RecipeSlice {
   resetAll(): void;
   applyPreset(id: string): void;
   setModelWeight(index: number, weight: number): void;
+  /** `name`: of the change, for undo. */
+  setCalibration(calibration: Calibration, name: string): void;
   /** Replaces the stages after the merge. */
   setThen(then: PostStage[]): void;
   setReconciliation(change: Partial<Reconciliation>): void;
@@ -83,6 +87,22 @@ export interface RecipeSlice {
   loadRecipe(recipe: Recipe): void;
   undo(): void;
   redo(): void;
+}
+
+export interface CalibrationSlice {
+  /** Texts given in this visit, all of them: the recipe carries those that were drawn. */
+  textFile: TextFile | undefined;
+  /** Of `textFile`; empty for plain text. */
+  textField: string;
+  /** Counted for this calibration and base; `refused`: why there are no numbers. */
+  calibrationFacts: { calibration: Calibration; baseId: string | undefined; value?: CalibrationFacts; refused?: string } | undefined;
+  giveTextFile(file: File): Promise<void>;
+  /** Pasted plain text. */
+  giveText(content: string): void;
+  chooseTextField(field: string): void;
+  takeBuiltinText(): void;
+  setDraw(part: Partial<Pick<Calibration, "samples" | "maxTokens" | "seed">>): void;
+  refreshCalibration(): Promise<void>;
 }
 
 export interface AnalysisSlice {
@@ -178,4 +198,4 @@ export interface ForecastSlice {
   refreshKernels(): Promise<void>;
 }
 
-export type StudioState = ForecastSlice & CheckpointsSlice & RecipeSlice & AnalysisSlice & JobsSlice & ViewSlice;
+export type StudioState = ForecastSlice & CalibrationSlice & CheckpointsSlice & RecipeSlice & AnalysisSlice & JobsSlice & ViewSlice;

@@ -8,6 +8,7 @@ import { duration } from "../../ui/format";
 import { Icon, type IconName } from "../../ui/icons";
 import { Select } from "../../ui/Select";
 import { ModelWeights } from "./ModelWeights";
+import { CalibrationGroup } from "./CalibrationGroup";
 import { comboOf, methodOptions } from "./methodList";
 import { Line, NumberBox, ParamField, useNumberBox } from "./ParamField";
 import { RecipeDialog } from "./RecipeDialog";
@@ -60,6 +61,7 @@ export function MethodSide() {
         <Group icon="bolt" title="Shown at once" note="no GPU work" method={method} recipe={recipe} entries={front("at-once")} />
         <Group icon="swap" title="Needs a new pass" note={measured ? `the last took ${duration(measured.elapsedMs)}` : "reads the weights again"} method={method} recipe={recipe} entries={front("pass")} />
         <ThenStages />
+        <CalibrationGroup method={method} />
         {rest.length > 0 && (
           <details>
             <summary>

@@ -1,4 +1,5 @@
 import { createContext, useCallback, useContext, useEffect, useRef, useState, type ReactNode } from "react";
+import { isTextFile } from "../../../core/calibrationText";
 import { StudioError } from "../../../core/errors";
 import type { Recipe } from "../../../core/recipe";
 import { collectDrop, fromInput, pickFolder } from "../../intake";
@@ -55,6 +56,7 @@ export function FoldersProvider({ children }: { children: ReactNode }) {
       event.preventDefault();
       const [only, ...more] = event.dataTransfer.files;
       if (only && more.length === 0 && only.name.endsWith(".json") && only.size > 0) void readRecipe(only, store.getState());
+      else if (only && more.length === 0 && isTextFile(only.name) && only.size > 0) void store.getState().giveTextFile(only);
       else void add(collectDrop(event.dataTransfer));
     };
     window.addEventListener("dragover", onOver);
