@@ -22,18 +22,23 @@ import { checkTarget, diskOutput, partialPaths } from "./diskOutput";
 import { readFolder, type DiskFile } from "./nodeFiles";
 import { nodeGpu, nodeTuning } from "./nodeGpu";
 import { buildReport } from "./report";
+import { takeVarying } from "./varying";
 import type { Library } from "../store/library";
 import type { ModelFacts } from "../engine/api";
 
 const USAGE = `npm run merge -- --base DIR --model DIR [--model DIR]... --method ID --out DIR
-  --weight N          weight of the model before it, for methods that have one
+  --weight W          weight of each model, in their order: a number, [0,1] from the first layer to the last, or rules by name
+  --vary name=[A,B]   a number of the method that differs over depth, or by rules [{"filter":"mlp","value":A},{"value":B}];
+                      2:name=... for the second model alone
+  --include PATTERN   tensors that are merged, * for any text; may be given several times. The others are the base's
+  --exclude PATTERN   tensors that are the base's
   --then ID[:k=v,...] a stage after the merge, aim or acm, with its settings; several in their order
   --set key=value     a setting of the method, or tied, vocabulary, context, tokenizer, chatTemplate, generationConfig, stopIds, clashRows
   --rows ID=WHOSE,... embedding rows of single token ids: mix, base or finetuned
   --dtype T           float32, bfloat16 or float16; the base's when absent
   --max-shard-bytes N size limit of a file, 5000000000 when absent
   --tokens FILE       JSON list of lists of token ids in place of random ones
-  --recipe FILE       a recipe.json in place of --method, --set, --weight, --dtype and --tokens
+  --recipe FILE       a recipe.json in place of --method and all from --weight to --tokens
   --report FILE       numbers per tensor and layer, losses, timings, as JSON
   --fisher FILE       keep the element-wise Fisher as safetensors
   --gpu-budget SIZE   most bytes of GPU buffers, 2GiB when absent
@@ -47,7 +52,7 @@ A merge that was killed, or that found the disk full, goes on when the same comm
 unfinished block, the output at the last flushed byte. With --fisher the pass starts over.`;
 
 const FLAGS = {
-  base: { value: true }, model: { value: true, repeat: true }, weight: { value: true, repeat: true }, method: { value: true }, then: { value: true, repeat: true }, out: { value: true },
+  base: { value: true }, model: { value: true, repeat: true }, weight: { value: true, repeat: true }, vary: { value: true, repeat: true }, include: { value: true, repeat: true }, exclude: { value: true, repeat: true }, method: { value: true }, then: { value: true, repeat: true }, out: { value: true },
   dtype: { value: true }, "max-shard-bytes": { value: true }, set: { value: true, repeat: true }, rows: { value: true, repeat: true }, tokens: { value: true }, recipe: { value: true },
   report: { value: true }, fisher: { value: true }, work: { value: true }, quiet: {}, help: {},
   "gpu-budget": { value: true }, "host-budget": { value: true }, plan: {}, tab: {}, rate: { value: true, repeat: true },
@@ -153,7 +158,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
   const models = (flags.model ?? []).map((m) => resolve(cwd, m));
   if (!base || models.length === 0 || (!out && !flags.plan)) throw bad(`The arguments --base, --model and --out are needed.\n${USAGE}`);
   const recipePath = path("recipe");
-  if (recipePath) for (const name of ["method", "then", "set", "rows", "weight", "dtype", "tokens", "max-shard-bytes"] as const) if (flags[name]) throw bad(`--${name} and --recipe were both given; the recipe already says it. Leave one out.`);
+  if (recipePath) for (const name of ["method", "then", "set", "rows", "weight", "vary", "include", "exclude", "dtype", "tokens", "max-shard-bytes"] as const) if (flags[name]) throw bad(`--${name} and --recipe were both given; the recipe already says it. Leave one out.`);
   if (!recipePath && !flags.method) throw bad(`The argument --method is needed (or --recipe).\n${USAGE}`);
 
   if (flags.plan) return printPlan(flags, base, models, cwd, recipePath);
@@ -265,11 +270,7 @@ async function fromFlags(engine: ReturnType<typeof createEngine>, flags: Record<
     recipe.output.dtype = dtype;
   }
   if (flags["max-shard-bytes"]) recipe.output.maxShardBytes = Number(flags["max-shard-bytes"][0]);
-  for (const [i, text] of (flags.weight ?? []).entries()) {
-    const weight = Number(text);
-    if (!Number.isFinite(weight) || !recipe.models[i]) throw bad(`--weight ${text}: expected a number, at most one for each --model.`);
-    recipe.models[i].weight = weight;
-  }
+  takeVarying(recipe, flags);
   if (flags.tokens) recipe.tokens = await readTokens(resolve(cwd, flags.tokens[0]!));
   return recipe;
 }

@@ -88,6 +88,18 @@ describe("a merge in a terminal", () => {
     expect(report.tensors[name]!.alpha).toEqual([0.5, 0.25]);
   });
 
+  test("numbers over depth, and tensors left to the base", async () => {
+    expect(await main([...usual, "--method", "task-arithmetic", "--weight", "[1,0.5]", "--vary", 'lambda=[{"filter":"mlp","value":[0,1]},{"value":0.25}]', "--exclude", "*layernorm*", "--exclude", "lm_head*", "--out", "varied", "--report", "varied.json"]), errors.join("\n")).toBe(0);
+    const { tensors } = JSON.parse(readFileSync(join(work, "varied.json"), "utf8")) as { tensors: Record<string, { alpha: number }> };
+    expect([0, 1, 2].map((l) => tensors[`model.layers.${l}.mlp.down_proj.weight`]!.alpha)).toEqual([0, 0.375, 0.5]);
+    expect([0, 1, 2].map((l) => tensors[`model.layers.${l}.self_attn.q_proj.weight`]!.alpha)).toEqual([0.25, 0.1875, 0.125]);
+    const [merged, base] = [await folder(join(work, "varied")), await fixtureCheckpoint(SET, "base")];
+    for (const name of ["lm_head.weight", "model.layers.1.input_layernorm.weight"]) {
+      expect(tensors[name]).toBeUndefined();
+      expect(await valuesOf(merged, name)).toEqual(await valuesOf(base, name));
+    }
+  });
+
   test("an empty folder may be written to", async () => {
     mkdirSync(join(work, "empty"));
     expect(await main([...usual, "--method", "linear", "--out", "empty"]), errors.join("\n")).toBe(0);
@@ -138,7 +150,7 @@ describe("bad input: exit code 1, one sentence, nothing left behind", () => {
     ["an unknown dtype", [...fim, "--dtype", "int8"], /--dtype int8: expected float32, bfloat16 or float16/],
     ["too small files", [...fim, "--max-shard-bytes", "1000"], /maxShardBytes is 1000/],
     ["a size that is no number", [...fim, "--max-shard-bytes", "5GB"], /maxShardBytes is NaN|--max-shard-bytes 5GB/],
-    ["too many weights", [...fim, "--weight", "1", "--weight", "2"], /--weight 2: expected a number, at most one for each --model/],
+    ["too many weights", [...fim, "--weight", "1", "--weight", "2"], /--weight 2: at most one for each --model, of which there are 1/],
     ["a missing token file", [...fim, "--tokens", "none.json"], /none.json: the file does not exist/],
     ["a token file that is no JSON", [...fim, "--tokens", "text.json"], /text.json: it is no valid JSON/],
     ["a flat list of tokens", [...fim, "--tokens", "flat.json"], /flat.json: expected a JSON list of lists/],
