@@ -4,7 +4,7 @@ import { sameModel } from "../../../src/core/modelNames";
 import type { Recipe } from "../../../src/core/recipe";
 import { readRecipe } from "../../../src/engine/recipes";
 import { serialiseRecipe } from "../../../src/export/recipeFile";
-import { fakeModel } from "../../support/fakeData";
+import { fakeFacts, fakeModel } from "../../support/fakeData";
 import { mergekitCorpus } from "../../support/mergekitCorpus";
 import { tinyRecipe } from "../../support/recipes";
 
@@ -25,13 +25,13 @@ test("recipe.json comes back as it was written, also out of a report", () => {
 });
 
 test.each<[string, Partial<Recipe>, string, RegExp]>([
-  ["a method that there is none of", { method: "tise" }, "method", 3, /no method "tise"/],
-  ["too many models for the method", { method: "slerp", params: {}, models: [{ name: "a" }, { name: "b" }] }, "models", 7, /takes 1 to 1/],
-  ["a setting that the method does not have", { params: { r: 0.2, outsidet: "base" } }, "params.outsidet", 14, /Did you mean "outsideT"/],
-  ["a value out of range", { params: { r: 2 } }, "params.r", 14, /from 0 to 1/],
-  ["a density that is none, for one model", { method: "ties", params: {}, models: [{ name: "a", params: { density: [0.5, 7] } }] }, "models[0].params.density", 11, /holds 7/],
-  ["a stage that there is none of", { then: [{ method: "iam", params: {} }] }, "then[0].method", 18, /no post-process "iam"/],
-  ["a setting that the stage does not have", { then: [{ method: "aim", params: { omga: 0.4 } }] }, "then[0].params.omga", 20, /no setting "omga"/],
+  ["a method that there is none of", { method: "tise" }, "method", /no method "tise"/],
+  ["too many models for the method", { method: "slerp", params: {}, models: [{ name: "a" }, { name: "b" }] }, "models", /takes 1 to 1/],
+  ["a setting that the method does not have", { params: { r: 0.2, outsidet: "base" } }, "params.outsidet", /Did you mean "outsideT"/],
+  ["a value out of range", { params: { r: 2 } }, "params.r", /from 0 to 1/],
+  ["a density that is none, for one model", { method: "ties", params: {}, models: [{ name: "a", params: { density: [0.5, 7] } }] }, "models[0].params.density", /holds 7/],
+  ["a stage that there is none of", { then: [{ method: "iam", params: {} }] }, "then[0].method", /no post-process "iam"/],
+  ["a setting that the stage does not have", { then: [{ method: "aim", params: { omga: 0.4 } }] }, "then[0].params.omga", /no setting "omga"/],
 ])("%s is refused with where it stands", (_, change, path, sentence) => {
   const source = text(change);
   const error = refusal(source);
@@ -50,7 +50,7 @@ test("a fault in a report is told at its place in the report", () => {
 });
 
 test("a slice of a mergekit file is held against the stored models, by the name of their folder", () => {
-  const models = ["Writer-13B", "coder-13b"].map((name) => fakeModel({ id: name, name, facts: { ...fakeModel({ id: "x" }).facts, layers: 48 } }));
+  const models = ["Writer-13B", "coder-13b"].map((name) => fakeModel({ id: name, name, facts: { ...fakeFacts(), layers: 48 } }));
   expect(() => readRecipe(mergekitCorpus[0]!.yaml, "yaml", models)).toThrow(/takes 40 of the 48 layers/);
 });
 
