@@ -137,7 +137,8 @@ const drafts: Draft[] = [
     id: "tokenizer", label: "Special tokens", read: (s) => (s.tokens.present ? `${s.tokens.name}, ${n(s.tokens.added.size)} added` : "none"), same: (s) => s.tokens.raw, match: (p) => (p.base.tokens.present ? NOTHING : "none in either"),
     differs: () => ({ action: "", choice: twoOptions("tokenizer", "the fine-tuned model's, since its special tokens are what it writes", ["Tokenizer from base", "texts are cut into tokens as the base does"], ["Tokenizer from fine-tuned", "texts are cut into tokens as the fine-tuned model does"]) }),
     extra: (p, { clashRows, rows }) => {
-      const clashes = clashesOf(p).map((clash) => ({ ...clash, row: rows?.[clash.id] ?? clashRows }));
+      const least = Math.min(...[p.base, ...p.tuned].map((s) => embeddingRows(s) ?? 0));
+      const clashes = clashesOf(p).map((clash) => (clash.id < least ? { ...clash, row: rows?.[clash.id] ?? clashRows } : clash));
       return clashes.length > 0 ? { sub: `${plural(clashes.length, "id")} ${clashes.length === 1 ? "carries" : "carry"} two meanings`, clashes } : { sub: "tokenizer files" };
     },
   },

@@ -1,7 +1,8 @@
 import type { Recipe, Reconciliation, ReconciliationWord } from "../core/recipe";
 import { choiceText } from "../core/tensorChoice";
 import { varyingText } from "../core/varying";
-import { isFree } from "../analysis/preflightFindings";
+import { inParts, isFree } from "../analysis/preflightFindings";
+import { vocabularyOf } from "../model/vocabulary";
 
 /** The part of the engine's Shape that a card shows; declared here because the engine imports this folder, not the reverse. */
 export interface CardShape {
@@ -20,7 +21,7 @@ export interface CardInput {
   method: { label: string; summary: string; source: string };
   base: { name: string; licence: string | undefined };
   tuned: { name: string; licence: string | undefined }[];
-  plan: { parameters: number; tensorBytes: number; tied: boolean; shards: readonly unknown[]; leftOut?: readonly string[] };
+  plan: { parameters: number; tensorBytes: number; tied: boolean; shards: readonly unknown[]; leftOut?: readonly string[]; vocab?: number | undefined; tensors?: readonly { name: string; action: "merge" | "copy"; reason: string }[]; dropped?: readonly string[] };
   /** Absent for methods without numbers per layer. */
   shape?: CardShape;
   /** What was re-read and recomputed after writing; absent while planning. */
@@ -56,6 +57,23 @@ const choiceWords: { [K in ReconciliationWord]: Record<Reconciliation[K], string
   clashRows: { mix: "Embedding rows of ids with two meanings are merged as any row.", base: "Embedding rows of ids with two meanings are the base's.", finetuned: "Embedding rows of ids with two meanings are the fine-tuned model's." },
 };
 const choiceLine = <K extends ReconciliationWord>(key: K, r: Reconciliation): string => `- ${choiceWords[key][r[key]]}`;
+
+/** What else was chosen where the models differ, and which tensors were copied or are left out. */
+function furtherLines({ recipe: { reconciliation }, plan }: CardInput): string[] {
+  const { rows = {}, stopIds } = reconciliation;
+  const names = (list: readonly string[]): string => cell(inParts(list).join(", ")).replace(/\*/g, "\\*");
+  const copied = new Map<string, string[]>();
+  const told = new Set(plan.leftOut);
+  for (const { name, action, reason } of plan.tensors ?? []) if (action === "copy" && !told.has(name)) copied.set(reason, [...(copied.get(reason) ?? []), name]);
+  const whose = { base: "the base's; rows that not all models have are copied from it", finetuned: "the fine-tuned model's; rows that not all models have are copied from it", common: "those that all models have" };
+  return [
+    ...(plan.vocab === undefined ? [] : [`- The vocabularies differ in size: the result has ${count(plan.vocab)} token rows, ${whose[vocabularyOf(reconciliation)]}.`]),
+    ...(Object.keys(rows).length === 0 ? [] : [`- Embedding rows of single ids: ${Object.entries(rows).map(([id, row]) => `${id} ${{ mix: "merged", base: "the base's", finetuned: "the fine-tuned model's" }[row]}`).join(", ")}.`]),
+    ...(stopIds ? [`- Stop ids: ${stopIds === "base" ? "the base's" : "the fine-tuned model's"}.`] : []),
+    ...[...copied].map(([reason, list]) => `- Copied, not merged (${reason}): ${names(list)}.`),
+    ...(plan.dropped?.length ? [`- Only in a fine-tuned model, and left out: ${names(plan.dropped)}.`] : []),
+  ];
+}
 
 const fixed = (value: number | undefined, digits: number): string => (value === undefined ? "–" : value.toFixed(digits));
 const power = (value: number | undefined): string => (value === undefined ? "–" : value.toExponential(2));
@@ -121,6 +139,7 @@ export function modelCard(input: CardInput): string {
     ...own,
     ...(recipe.tensors && plan.leftOut ? [`- ${count(plan.leftOut.length)} tensors are left to the base: ${cell(choiceText(recipe.tensors)).replace(/\*/g, "\\*")}.`] : []),
     ...(Object.keys(choiceWords) as ReconciliationWord[]).map((key) => choiceLine(key, recipe.reconciliation)),
+    ...furtherLines(input),
     "",
     `Recipe ${input.recipeHash}; the whole recipe is in \`recipe.json\` and in the metadata of every safetensors file, and can be run again.`,
     ...(input.adapter ? [`Computed on ${cell(input.adapter)}.`] : []),

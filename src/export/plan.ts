@@ -3,7 +3,7 @@ import type { Recipe } from "../core/recipe";
 import { idlePatterns, isChosen } from "../core/tensorChoice";
 import { isFloatDtype, type Checkpoint, type TensorInfo } from "../core/tensors";
 import { tensorBytes, writeSafetensorsHeader } from "../formats/safetensors";
-import { pairedOutputs, type OutputTensor } from "../model/pairing";
+import { pairedOutputs, pairTensors, type OutputTensor } from "../model/pairing";
 import { isBuffer } from "../model/support";
 import { chooseRows, vocabularyOf } from "../model/vocabulary";
 import { compactRecipe } from "./recipeFile";
@@ -29,6 +29,8 @@ export interface OutputPlan {
   parameters: number;
   /** Tensors that the recipe's patterns leave to the base. */
   leftOut: string[];
+  /** Tensors that only a fine-tuned model has, and the result has not. */
+  dropped: string[];
   /** Whether the result's head is its embedding: `tie_word_embeddings` of its config.json. */
   tied: boolean;
   /** Rows of the result's embedding, where the models have different numbers of them: `vocab_size` of its config.json. */
@@ -92,7 +94,7 @@ export function planOutput(base: Checkpoint, tuned: readonly Checkpoint[], recip
   });
   const total = tensors.reduce((sum, t) => sum + tensorBytes(t), 0);
   return {
-    tensors, shards, tied, vocab, leftOut,
+    tensors, shards, tied, vocab, leftOut, dropped: [...new Set(pairTensors(base, tuned).extra.map((t) => t.name))],
     index: shards.length > 1 ? { path: "model.safetensors.index.json", text: indexText(shards, total) } : undefined,
     tensorBytes: total,
     parameters: tensors.reduce((sum, t) => sum + (isBuffer(t.name) ? 0 : t.elements), 0),

@@ -42,3 +42,14 @@ test("a method without layers, before anything is checked", () => {
   expect(text).not.toContain("How much each layer takes");
   expect(text).toContain("Nothing has been verified.");
 });
+test("what else was chosen, and tensors that were copied or left out, are listed", () => {
+  const recipe = tinyRecipe({ reconciliation: { vocabulary: "base", rows: { 5: "finetuned", 9: "mix" }, stopIds: "base" } });
+  const tower = [0, 1].map((i) => ({ name: `vision_tower.layers.${i}.up.weight`, action: "copy" as const, reason: "a fine-tuned model has no tensor of this name" }));
+  const text = modelCard({ ...input, recipe, plan: { ...input.plan, vocab: 24, tensors: [...tower, { name: "a", action: "merge", reason: "" }], dropped: ["v_head.weight"] } });
+  expect(text).toContain("- The vocabularies differ in size: the result has 24 token rows, the base's; rows that not all models have are copied from it.");
+  expect(text).toContain("- Embedding rows of single ids: 5 the fine-tuned model's, 9 merged.");
+  expect(text).toContain("- Stop ids: the base's.");
+  expect(text).toContain("- Copied, not merged (a fine-tuned model has no tensor of this name): vision_tower.layers.\\* (2 tensors).");
+  expect(text).toContain("- Only in a fine-tuned model, and left out: v_head.weight.");
+  expect(modelCard(input)).not.toContain("Copied, not merged");
+});

@@ -27,7 +27,7 @@ export function CheckStep() {
       actions={<CheckActions blocks={blocks.map((f) => f.title)} />}
     >
       {blocks.map((finding, i) => (
-        <FindingCard key={i} tone="block" title={finding.title} code={finding.code} rows={finding}><Replace primary={i === 0} /></FindingCard>
+        <FindingCard key={i} tone="block" title={finding.title} code={finding.code} rows={finding}><Replace primary={i === 0 && finding.where?.startsWith("reconciliation.") !== true} /></FindingCard>
       ))}
       {!preflight.fisher.available && ok && <NoFisher reason={preflight.fisher.reason} />}
       <section className="panel"><CompareTable preflight={preflight} /></section>

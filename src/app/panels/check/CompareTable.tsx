@@ -5,6 +5,7 @@ import { Icon } from "../../ui/icons";
 import { Chip, Role } from "../../ui/marks";
 import { Select } from "../../ui/Select";
 import { useStudio } from "../../state/useStudio";
+import { Clashes, NameLists } from "./RowDetails";
 
 /** More matching rows than this are folded when a blocker is the news. */
 const SHOWN_WHEN_BLOCKED = 2;
@@ -15,8 +16,10 @@ export function CompareTable({ preflight }: { preflight: Preflight }) {
   const [open, setOpen] = useState(false);
   const rows = (verdict: CheckRow["verdict"]): CheckRow[] => preflight.rows.filter((row) => row.verdict === verdict);
   const differs = rows("differs");
-  const chosen = differs.filter((row) => row.choice && !blocked);
-  const plain = differs.filter((row) => !row.choice || blocked);
+  // A blocked pair offers no choices, unless one of them is what blocks.
+  const chosen = differs.filter((row) => row.choice);
+  const plain = differs.filter((row) => !row.choice);
+  const frozen = blocked && chosen.length === 0;
   const matches = rows("match");
   const shown = blocked && !open ? matches.slice(0, SHOWN_WHEN_BLOCKED) : matches;
   return (
@@ -28,16 +31,23 @@ export function CompareTable({ preflight }: { preflight: Preflight }) {
         <tbody>
           <Group title="Blocks the merge" rows={rows("block")} />
           <Group title="Differs, with a choice" rows={chosen} />
-          <Group title="Differs" rows={plain} frozen={blocked} />
+          <Group title="Differs" rows={plain} frozen={frozen} />
           <Group title="Matches" rows={shown} tight={!blocked} />
           {shown.length < matches.length && (
             <tr className="more"><td colSpan={5}><button type="button" className="fold" aria-expanded={false} onClick={() => setOpen(true)}><Icon name="chevronRight" small className="chev" />{matches.length - shown.length} more match</button></td></tr>
           )}
         </tbody>
+        {!frozen && (
+          <tfoot>
+            <tr><td className="k">Result</td><td colSpan={4}><span className="num">{count(preflight.parameters)}</span> parameters{preflight.vocab !== undefined && <>, <span className="num">{count(preflight.vocab)}</span> token rows</>}</td></tr>
+          </tfoot>
+        )}
       </table>
     </div>
   );
 }
+
+const count = (value: number): string => value.toLocaleString("en-US");
 
 function Group({ title, rows, tight, frozen }: { title: string; rows: CheckRow[]; tight?: boolean; frozen?: boolean }) {
   if (rows.length === 0) return null;
@@ -54,10 +64,11 @@ const verdicts = { match: ["ok", "Match"], differs: ["warn", "Differs"], block: 
 function Row({ row, tight, frozen }: { row: CheckRow; tight: boolean; frozen: boolean }) {
   const [open, setOpen] = useState(false);
   const [tone, word] = verdicts[row.verdict];
-  const clashes = row.clashes ?? [];
-  const fold = clashes.length > 0 && (
+  const { clashes = [], lists = [] } = row;
+  const inside = clashes.length > 0 ? plural(clashes.length, "id") : plural(lists.reduce((sum, list) => sum + list.names.length, 0), "tensor");
+  const fold = (clashes.length > 0 || lists.length > 0) && (
     <button type="button" className="fold" aria-expanded={open} onClick={() => setOpen(!open)}>
-      <Icon name="chevronRight" small className={open ? "chev open" : "chev"} />{open ? "Hide" : "Show"} the {plural(clashes.length, "id")}
+      <Icon name="chevronRight" small className={open ? "chev open" : "chev"} />{open ? "Hide" : "Show"} the {inside}
     </button>
   );
   return (
@@ -69,7 +80,7 @@ function Row({ row, tight, frozen }: { row: CheckRow; tight: boolean; frozen: bo
         <td><Chip tone={tone}>{word}</Chip></td>
         <td>{row.choice && !frozen ? <Choice row={row} choice={row.choice} fold={fold} /> : <span className="row wrap"><span className={/^nothing to do/i.test(row.action) || frozen ? "same" : undefined}>{row.action}</span>{fold}</span>}</td>
       </tr>
-      {open && <tr className="clashes"><td /><td colSpan={4}><Clashes clashes={clashes} /></td></tr>}
+      {open && <tr className="clashes"><td /><td colSpan={4}>{clashes.length > 0 ? <Clashes clashes={clashes} frozen={frozen} /> : <NameLists lists={lists} />}</td></tr>}
     </>
   );
 }
@@ -83,21 +94,8 @@ function Choice({ row, choice, fold }: { row: CheckRow; choice: NonNullable<Chec
       <Select width={228} label={row.label} value={value} options={choice.options} onChange={(next) => setReconciliation({ [choice.key]: next })} />
       {consequence && <span className="tiny muted">{consequence}</span>}
       {fold}
+      {choice.reason && <span className="tiny muted reason">Default: {choice.reason}.</span>}
     </div>
   );
 }
 
-/** Ids that mean one token in the base and another in the fine-tuned model. */
-function Clashes({ clashes }: { clashes: NonNullable<CheckRow["clashes"]> }) {
-  const shown = clashes.slice(0, 12);
-  const rest = clashes.slice(12).map((clash) => clash.id);
-  return (
-    <table className="dense clash-table">
-      <thead><tr><th>Id</th><th>Base</th><th>Fine-tuned</th></tr></thead>
-      <tbody>
-        {shown.map((clash) => <tr key={clash.id}><td className="num">{clash.id}</td><td><code>{clash.base}</code></td><td><code>{clash.tuned}</code></td></tr>)}
-        {rest.length > 0 && <tr><td colSpan={3} className="muted">and {rest.slice(0, 20).join(", ")}{rest.length > 20 && ` and ${rest.length - 20} more`}</td></tr>}
-      </tbody>
-    </table>
-  );
-}
