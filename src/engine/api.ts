@@ -86,6 +86,8 @@ export interface MethodInfo {
   needs: { base: boolean; fisher: boolean; calibration?: boolean; minModels: number; maxModels: number };
   params: ParamSpecs;
   presets: { id: string; label: string; params: Record<string, number | string | boolean> }[];
+  /** Set where it measures on the GPU with a pass of its own, beside FIM's. */
+  gpuPass?: string;
   /** What the methods page says of it. */
   note?: MethodNote;
 }

@@ -4,6 +4,7 @@ import { arceeFusion } from "./arceeFusion";
 import { breadcrumbs, breadcrumbsTies } from "./breadcrumbs";
 import { dareLinear, dareTies } from "./dare";
 import { della, dellaLinear } from "./della";
+import { fisherAverage } from "./fisherAverage";
 import { fimTa } from "./fimTa";
 import { fimTies } from "./fimTies";
 import { karcher } from "./karcher";
@@ -17,6 +18,7 @@ import { passthrough } from "./passthrough";
 import { ram, ramPlus } from "./ram";
 import { regmean } from "./regmean";
 import { sce } from "./sce";
+import { sensMerging } from "./sensMerging";
 import { slerp } from "./slerp";
 import { taskArithmetic } from "./taskArithmetic";
 import { ties } from "./ties";
@@ -24,7 +26,7 @@ import { ties } from "./ties";
 /** Every method, in the order the panel offers them. */
 export const METHODS: readonly MergeMethod[] = [
   fimTies, fimTa, taskArithmetic, ties, dareLinear, dareTies, linear, slerp, nuslerp, multislerp, karcher, modelStock,
-  della, dellaLinear, breadcrumbs, breadcrumbsTies, sce, nearswap, ram, ramPlus, arceeFusion, regmean, passthrough,
+  della, dellaLinear, breadcrumbs, breadcrumbsTies, sce, nearswap, ram, ramPlus, arceeFusion, regmean, fisherAverage, sensMerging, passthrough,
 ];
 
 /** Throws "bad-recipe" for an id that no method has. */
@@ -45,7 +47,7 @@ export function checkModels(method: MergeMethod, models: number): void {
 export function methodInfo(method: MergeMethod) {
   const { id, label, kind, summary, formula, source, needs, params, presets } = method;
   const note = METHOD_NOTES[id];
-  return { id, label, kind, summary, formula, source, needs, params, presets, ...(note ? { note } : {}) };
+  return { id, label, kind, summary, formula, source, needs, params, presets, ...(method.gpuPass === undefined ? {} : { gpuPass: method.gpuPass }), ...(note ? { note } : {}) };
 }
 
 export { keptShare } from "./fimTies";

@@ -165,6 +165,27 @@ export const METHOD_NOTES: Readonly<Record<string, MethodNote>> = {
     reference: "Jin et al., arXiv:2212.09849; worked example of METHODS 10; the formula in float64 on activations in float64",
     traps: ["The published code inverts the sum of Gram matrices as it is, which fails or explodes where inputs depend on each other: with a = 1 a ridge is needed.", "Layers with more than 4,096 inputs, the MLP’s output in models of 3 B and more, take the diagonal alone unless the limit is raised."],
   },
+  "fisher-average": {
+    family: "Weighted by Fisher",
+    about: "The mean of the models, entry by entry, each weighted by how much that entry matters to it: its own Fisher. The older neighbour of FIM-Merging, which takes the Fisher of the base alone and weighs whole layers.",
+    typical: "equal coefficients, Fishers normalised; 8 × 64 random tokens.",
+    reference: "Matena and Raffel, arXiv:2111.09832, and its code; float64 formula and autograd goldens",
+    traps: ["The published Fisher is a classifier’s, an expectation over its labels. Here it is that of a language model, squared per sequence.", "The element-wise Fisher of every model waits on disk until the merge: 4 bytes for each parameter of each model."],
+  },
+  "sens-merging": {
+    family: "With texts",
+    about: "Weighs each model’s change layer by layer: by how sensitive the model’s loss is to the layer, and by how far the models’ answers to the same texts are apart.",
+    typical: "Long-to-Short: λ 0.4, T 3 at 1.5 B; 0.7, 2 at 7 B; 0.8, 6 at 14 B. Some hundred texts.",
+    reference: "arXiv:2502.12420, through another project’s copy; float64 formula",
+    traps: ["The paper’s equations could not be checked against its own code. A larger distance gives a larger share, which is not what one expects.", "With one fine-tuned model every share is 1: it is task arithmetic. With usual temperatures the shares hardly differ."],
+  },
+  regmean: {
+    family: "With texts",
+    about: "Fits every linear layer so that its outputs come nearest to those of all models, each on its own inputs: a least-squares problem with an exact answer. Everything else is averaged.",
+    typical: "a 1 in MergeLM, 0.1 to 0.9 in the paper; some hundred texts.",
+    reference: "Jin et al., arXiv:2212.09849, and MergeLM; float64 formula",
+    traps: ["With fewer tokens than a layer has inputs the problem has no single answer; the ridge then decides.", "Layers wider than the limit take the diagonal alone, a weighted mean by column."],
+  },
   passthrough: {
     family: "Changes to the base",
     about: "Copies one model, every value times a scale: for tests, and to change dtype, shards or files.",

@@ -71,9 +71,9 @@ function PostEntry({ post }: { post: PostInfo }) {
   );
 }
 
-function needsText({ needs, kind }: MethodInfo): string {
+function needsText({ needs, gpuPass }: MethodInfo): string {
   const models = needs.minModels === needs.maxModels ? plural(needs.minModels, "fine-tuned model") : `${needs.minModels} to ${needs.maxModels} fine-tuned models`;
-  const pass = needs.calibration ? "calibration text and WebGPU" : needs.fisher ? "gradients, so WebGPU and a known architecture" : kind === "data-free" ? "no gradients and no text" : "WebGPU";
+  const pass = needs.calibration ? "calibration text, WebGPU and a known architecture" : needs.fisher || gpuPass ? "gradients, so WebGPU and a known architecture" : "no gradients and no text";
   return `${models}; ${pass}`;
 }
 

@@ -14,8 +14,9 @@ export function ShapeActions({ state, method, facts, layers, quantities, deltaKn
   const phase = useStudio((s) => (s.measuring === undefined ? undefined : s.running[s.measuring]?.phases.find((p) => p.state === "now")));
   const paused = useStudio((s) => s.measuring !== undefined && s.running[s.measuring]?.paused === true);
   const back: Action = { label: "Back", quiet: true, onClick: () => go("check") };
-  const verb = method?.needs.fisher ? "Measure layers" : "Measure the change";
-  const blocked = passBlocked(method, preflight, gpu);
+  const verb = method?.needs.fisher || method?.gpuPass ? "Measure layers" : "Measure the change";
+  const stages = useStudio((s) => s.recipe?.then?.length ?? 0);
+  const blocked = passBlocked(method, preflight, gpu, stages);
 
   if (state === "empty" || !facts) return <ActionBar icon="lock" text="Shape needs a base and a fine-tuned model." secondary={{ ...back, onClick: () => go("load") }} />;
   if (state === "loading") return <ActionBar icon="running" text="Reading what is known of these two models." secondary={back} primary={{ label: verb, disabled: true, onClick: () => undefined }} />;
@@ -34,7 +35,7 @@ export function ShapeActions({ state, method, facts, layers, quantities, deltaKn
       />
     );
   // A method without a pass can be saved at once; its change can still be measured to fill the charts.
-  const optional = !method?.needs.fisher && quantities.includes("delta2") && !deltaKnown;
+  const optional = !method?.needs.fisher && method?.gpuPass === undefined && quantities.includes("delta2") && !deltaKnown;
   return (
     <ActionBar
       icon="check"

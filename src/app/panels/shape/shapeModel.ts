@@ -72,6 +72,7 @@ export function passFacts(recipe: Recipe, method: MethodInfo | undefined, models
 
 /** The sentence under the title while a pass is needed or runs. */
 export function passSentence(method: MethodInfo | undefined, facts: PassFacts, custom: boolean): string {
+  if (method?.gpuPass) return `${method.needs.calibration ? "The calibration text goes" : "Token sequences go"} through every model, one block on the GPU at a time.`;
   if (!method?.needs.fisher) return "Every tensor of the base and the fine-tuned model is read once and compared. No gradients are needed.";
   const n = facts.sequences;
   const what = n === undefined ? "The calibration sequences go" : n === 1 ? `One ${custom ? "given" : "random"} sequence goes` : `${capitalised(words(n))} ${custom ? "given" : "random"} sequences go`;
@@ -79,9 +80,10 @@ export function passSentence(method: MethodInfo | undefined, facts: PassFacts, c
 }
 
 /** Why a pass cannot start; undefined when it can. */
-export function passBlocked(method: MethodInfo | undefined, preflight: Preflight | undefined, gpu: GpuInfo | undefined): string | undefined {
-  if (method?.needs.fisher && preflight && !preflight.fisher.available) return preflight.fisher.reason ?? "The Fisher pass does not know this architecture.";
-  if (method?.needs.fisher && gpu?.state === "none") return gpu.reason ?? "The Fisher pass needs WebGPU, and this browser offers none.";
+export function passBlocked(method: MethodInfo | undefined, preflight: Preflight | undefined, gpu: GpuInfo | undefined, stages = 0): string | undefined {
+  const runsModels = method !== undefined && (method.needs.fisher || method.gpuPass !== undefined || stages > 0);
+  if (runsModels && preflight && !preflight.fisher.available) return preflight.fisher.reason ?? "The pass does not know this architecture.";
+  if (runsModels && gpu?.state === "none") return gpu.reason ?? "The pass needs WebGPU, and this browser offers none.";
   return undefined;
 }
 
@@ -89,6 +91,7 @@ export function passBlocked(method: MethodInfo | undefined, preflight: Preflight
 export function readySentence(method: MethodInfo | undefined, facts: PassFacts, layers: number, gpu: GpuInfo | undefined): string {
   const reads = facts.readBytes > 0 ? `reads ${bytes(facts.readBytes)}` : "reads both models";
   const slow = gpu?.state === "software" ? " This GPU is software, so it is slow." : "";
+  if (method?.gpuPass) return `One pass through every model, ${plural(layers, "block")} each.${slow}`;
   if (!method?.needs.fisher) return `One pass over both models ${reads}.${slow}`;
   const tokens = facts.tokens === undefined ? "" : `${count(facts.tokens)} tokens through `;
   return `One pass: ${tokens}${plural(layers, "block")}, forward and backward; ${reads}.${slow}`;
@@ -97,5 +100,5 @@ export function readySentence(method: MethodInfo | undefined, facts: PassFacts, 
 export function doneSentence(method: MethodInfo | undefined, elapsedMs: number | undefined): string {
   const ready = "The α curve is ready to save.";
   if (elapsedMs === undefined) return method?.needs.fisher ? `The numbers of this pass are kept. ${ready}` : ready;
-  return `${method?.needs.fisher ? "Fisher pass" : "Pass over both models"} done in ${duration(elapsedMs)}. ${ready}`;
+  return `${method?.needs.fisher ? "Fisher pass" : method?.gpuPass ? "Pass through every model" : "Pass over both models"} done in ${duration(elapsedMs)}. ${ready}`;
 }
