@@ -3,7 +3,6 @@ import { basename, dirname, join, resolve } from "node:path";
 import { StudioError, toStudioError } from "../core/errors";
 import { formatBytes } from "../core/modelFiles";
 import type { OnProgress } from "../core/progress";
-import { DEFAULT_CALIBRATION } from "../core/calibration";
 import type { PostStage, Recipe } from "../core/recipe";
 import type { Checkpoint, FloatDtype } from "../core/tensors";
 import { openCheckpoint } from "../formats/checkpoint";
@@ -16,6 +15,7 @@ import { hashWeights } from "../store/hash";
 import { parseArgs, parseSettings } from "./args";
 import { parseBudgets, parseRates } from "./budgets";
 import { takeChoices } from "./choices";
+import { CALIBRATION_FLAGS, CALIBRATION_USAGE, withCalibrationFlags } from "./calibration";
 import { endAtInterrupt } from "./interrupt";
 import { diskKeyValue } from "./diskKeyValue";
 import { checkTarget, diskOutput, partialPaths } from "./diskOutput";
@@ -37,6 +37,7 @@ const USAGE = `npm run merge -- --base DIR --model DIR [--model DIR]... --method
   --rows ID=WHOSE,... embedding rows of single token ids: mix, base or finetuned
   --dtype T           float32, bfloat16 or float16; the base's when absent
   --max-shard-bytes N size limit of a file, 5000000000 when absent
+${CALIBRATION_USAGE}
   --tokens FILE       JSON list of lists of token ids in place of random ones
   --recipe FILE       a recipe.json in place of --method and all from --weight to --tokens
   --report FILE       numbers per tensor and layer, losses, timings, as JSON
@@ -53,7 +54,7 @@ unfinished block, the output at the last flushed byte. With --fisher the pass st
 
 const FLAGS = {
   base: { value: true }, model: { value: true, repeat: true }, weight: { value: true, repeat: true }, vary: { value: true, repeat: true }, include: { value: true, repeat: true }, exclude: { value: true, repeat: true }, method: { value: true }, then: { value: true, repeat: true }, out: { value: true },
-  dtype: { value: true }, "max-shard-bytes": { value: true }, set: { value: true, repeat: true }, rows: { value: true, repeat: true }, tokens: { value: true }, recipe: { value: true },
+  dtype: { value: true }, "max-shard-bytes": { value: true }, set: { value: true, repeat: true }, rows: { value: true, repeat: true }, tokens: { value: true }, ...CALIBRATION_FLAGS, recipe: { value: true },
   report: { value: true }, fisher: { value: true }, work: { value: true }, quiet: {}, help: {},
   "gpu-budget": { value: true }, "host-budget": { value: true }, plan: {}, tab: {}, rate: { value: true, repeat: true },
 };
@@ -158,7 +159,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
   const models = (flags.model ?? []).map((m) => resolve(cwd, m));
   if (!base || models.length === 0 || (!out && !flags.plan)) throw bad(`The arguments --base, --model and --out are needed.\n${USAGE}`);
   const recipePath = path("recipe");
-  if (recipePath) for (const name of ["method", "then", "set", "rows", "weight", "vary", "include", "exclude", "dtype", "tokens", "max-shard-bytes"] as const) if (flags[name]) throw bad(`--${name} and --recipe were both given; the recipe already says it. Leave one out.`);
+  if (recipePath) for (const name of ["method", "then", "set", "rows", "weight", "vary", "include", "exclude", "dtype", "tokens", "max-shard-bytes", ...(Object.keys(CALIBRATION_FLAGS) as (keyof typeof CALIBRATION_FLAGS)[])] as const) if (flags[name]) throw bad(`--${name} and --recipe were both given; the recipe already says it. Leave one out.`);
   if (!recipePath && !flags.method) throw bad(`The argument --method is needed (or --recipe).\n${USAGE}`);
 
   if (flags.plan) return printPlan(flags, base, models, cwd, recipePath);
@@ -263,7 +264,6 @@ async function fromFlags(engine: ReturnType<typeof createEngine>, flags: Record<
   const recipe = await engine.defaultRecipe(flags.method![0]!, base, models);
   Object.assign(recipe.params, takeChoices(recipe.reconciliation, parseSettings(flags.set ?? []), flags.rows));
   if (flags.then) recipe.then = flags.then.map(parseStage);
-  if (recipe.then?.length) recipe.calibration ??= DEFAULT_CALIBRATION;
   if (flags.dtype) {
     const dtype = DTYPES[flags.dtype[0]!];
     if (!dtype) throw bad(`--dtype ${flags.dtype[0]}: expected float32, bfloat16 or float16.`);
@@ -272,7 +272,7 @@ async function fromFlags(engine: ReturnType<typeof createEngine>, flags: Record<
   if (flags["max-shard-bytes"]) recipe.output.maxShardBytes = Number(flags["max-shard-bytes"][0]);
   takeVarying(recipe, flags);
   if (flags.tokens) recipe.tokens = await readTokens(resolve(cwd, flags.tokens[0]!));
-  return recipe;
+  return withCalibrationFlags(recipe, (await engine.methods()).find((m) => m.id === recipe.method), flags, cwd);
 }
 
 /** Runs the command; returns the exit code. Relative paths are taken from the directory the command was called in. */
