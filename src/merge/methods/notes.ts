@@ -162,7 +162,7 @@ export const METHOD_NOTES: Readonly<Record<string, MethodNote>> = {
     family: "With texts",
     about: "Runs calibration text through every model and fits each linear layer, in closed form, to the outputs that all models give on their own inputs; the inputs are kept as a Gram matrix alone. Where a model’s inputs are strong, its weights count more. Everything that is no linear layer of a block is averaged. Take it for several fine-tuned models of one base; with a single one the base is the other.",
     typical: "a 1 as MergeLM, 0.1 as the paper’s code; 256 to 2048 texts, here 100 of up to 512 tokens; ridge 1e-4.",
-    reference: "Jin et al., arXiv:2212.09849; worked example of METHODS 10; the formula in float64 on activations in float64",
+    reference: "Jin et al., arXiv:2212.09849; worked example; the formula in float64 on activations in float64",
     traps: ["The published code inverts the sum of Gram matrices as it is, which fails or explodes where inputs depend on each other: with a = 1 a ridge is needed.", "Layers with more than 4,096 inputs, the MLP’s output in models of 3 B and more, take the diagonal alone unless the limit is raised."],
   },
   "fisher-average": {
@@ -178,13 +178,6 @@ export const METHOD_NOTES: Readonly<Record<string, MethodNote>> = {
     typical: "Long-to-Short: λ 0.4, T 3 at 1.5 B; 0.7, 2 at 7 B; 0.8, 6 at 14 B. Some hundred texts.",
     reference: "arXiv:2502.12420, through another project’s copy; float64 formula",
     traps: ["The paper’s equations could not be checked against its own code. A larger distance gives a larger share, which is not what one expects.", "With one fine-tuned model every share is 1: it is task arithmetic. With usual temperatures the shares hardly differ."],
-  },
-  regmean: {
-    family: "With texts",
-    about: "Fits every linear layer so that its outputs come nearest to those of all models, each on its own inputs: a least-squares problem with an exact answer. Everything else is averaged.",
-    typical: "a 1 in MergeLM, 0.1 to 0.9 in the paper; some hundred texts.",
-    reference: "Jin et al., arXiv:2212.09849, and MergeLM; float64 formula",
-    traps: ["With fewer tokens than a layer has inputs the problem has no single answer; the ridge then decides.", "Layers wider than the limit take the diagonal alone, a weighted mean by column."],
   },
   passthrough: {
     family: "Changes to the base",
