@@ -4,8 +4,10 @@ import type { Gpu } from "../gpu/gpu";
 import type { AdapterFacts } from "../gpu/info";
 import type { PhaseForecast } from "./api";
 import type { RecipeContext } from "./context";
+import { fisherAveragePass } from "./fisherAveragePass";
 import type { PassRun } from "./passes";
 import { regmeanPass } from "./regmeanPass";
+import { sensitivityPass } from "./sensitivityPass";
 
 /** What such a pass tells when it is over; `losses` where it has any, in nats per token. */
 export interface GpuPassResult {
@@ -32,7 +34,7 @@ export interface GpuPass {
 }
 
 /** By the name that a method gives as its `gpuPass`. */
-const GPU_PASSES: Readonly<Record<string, GpuPass>> = { regmean: regmeanPass };
+const GPU_PASSES: Readonly<Record<string, GpuPass>> = { regmean: regmeanPass, "fisher-average": fisherAveragePass, sensitivity: sensitivityPass };
 
 /** The pass of a method, undefined where it is FIM's own or none. */
 export function gpuPassOf({ method }: Pick<RecipeContext, "method">): GpuPass | undefined {
