@@ -1,6 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
-import { DEFAULT_CALIBRATION, givenCalibration, needsCalibration } from "../core/calibration";
+import { DEFAULT_CALIBRATION, givenCalibration, needsCalibration, type CalibrationFacts } from "../core/calibration";
 import { checkTextSize, decodeText, fieldOf, parseTextFile, textName } from "../core/calibrationText";
 import { StudioError } from "../core/errors";
 import type { Calibration, Recipe } from "../core/recipe";
@@ -42,6 +42,12 @@ export async function withCalibrationFlags(recipe: Recipe, method: { label: stri
   const file = parseTextFile(basename(path), await readText(resolve(cwd, path)));
   const chosen = fieldOf(file, field);
   return { ...recipe, calibration: givenCalibration(textName(file, chosen.name), chosen.texts, choice) };
+}
+
+/** What the terminal says of the text before it is used. */
+export function calibrationLines({ tokens, sequences, shortest, longest, cut, notes }: CalibrationFacts): string[] {
+  const count = (n: number): string => n.toLocaleString("en-US");
+  return [`Calibration text: ${count(tokens)} tokens in ${count(sequences)} ${sequences === 1 ? "text" : "texts"}, ${count(shortest)} to ${count(longest)} each${cut > 0 ? `, ${count(cut)} cut` : ""}.`, ...notes];
 }
 
 async function readText(path: string): Promise<string> {

@@ -1,12 +1,12 @@
-import { mkdir, open as openFile, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, open as openFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { needsCalibration } from "../core/calibration";
 import { StudioError, toStudioError } from "../core/errors";
 import { formatBytes } from "../core/modelFiles";
 import type { OnProgress } from "../core/progress";
 import type { PostStage, Recipe } from "../core/recipe";
 import type { Checkpoint, FloatDtype } from "../core/tensors";
 import { openCheckpoint } from "../formats/checkpoint";
-import { parseRecipe } from "../export/recipeFile";
 import { keptBytes } from "../export/journal";
 import { createEngine } from "../engine/engine";
 import { canGoOn } from "../engine/exporting";
@@ -15,12 +15,13 @@ import { hashWeights } from "../store/hash";
 import { parseArgs, parseSettings } from "./args";
 import { parseBudgets, parseRates } from "./budgets";
 import { takeChoices } from "./choices";
-import { CALIBRATION_FLAGS, CALIBRATION_USAGE, withCalibrationFlags } from "./calibration";
+import { CALIBRATION_FLAGS, CALIBRATION_USAGE, calibrationLines, withCalibrationFlags } from "./calibration";
 import { endAtInterrupt } from "./interrupt";
 import { diskKeyValue } from "./diskKeyValue";
 import { checkTarget, diskOutput, partialPaths } from "./diskOutput";
 import { readFolder, type DiskFile } from "./nodeFiles";
 import { nodeGpu, nodeTuning } from "./nodeGpu";
+import { readText, recipeFromFile, writeMergekit } from "./recipes";
 import { buildReport } from "./report";
 import { takeVarying } from "./varying";
 import type { Library } from "../store/library";
@@ -39,7 +40,8 @@ const USAGE = `npm run merge -- --base DIR --model DIR [--model DIR]... --method
   --max-shard-bytes N size limit of a file, 5000000000 when absent
 ${CALIBRATION_USAGE}
   --tokens FILE       JSON list of lists of token ids in place of random ones
-  --recipe FILE       a recipe.json in place of --method and all from --weight to --tokens
+  --recipe FILE       a recipe.json, or a mergekit file (.yaml), in place of --method and all from --weight to --tokens
+  --yaml FILE         write the recipe as a mergekit file too, with the layer weights of the pass
   --report FILE       numbers per tensor and layer, losses, timings, as JSON
   --fisher FILE       keep the element-wise Fisher as safetensors
   --gpu-budget SIZE   most bytes of GPU buffers, 2GiB when absent
@@ -55,7 +57,7 @@ unfinished block, the output at the last flushed byte. With --fisher the pass st
 const FLAGS = {
   base: { value: true }, model: { value: true, repeat: true }, weight: { value: true, repeat: true }, vary: { value: true, repeat: true }, include: { value: true, repeat: true }, exclude: { value: true, repeat: true }, method: { value: true }, then: { value: true, repeat: true }, out: { value: true },
   dtype: { value: true }, "max-shard-bytes": { value: true }, set: { value: true, repeat: true }, rows: { value: true, repeat: true }, tokens: { value: true }, ...CALIBRATION_FLAGS, recipe: { value: true },
-  report: { value: true }, fisher: { value: true }, work: { value: true }, quiet: {}, help: {},
+  yaml: { value: true }, report: { value: true }, fisher: { value: true }, work: { value: true }, quiet: {}, help: {},
   "gpu-budget": { value: true }, "host-budget": { value: true }, plan: {}, tab: {}, rate: { value: true, repeat: true },
 };
 const DTYPES: Record<string, FloatDtype> = { float32: "F32", bfloat16: "BF16", float16: "F16", F32: "F32", BF16: "BF16", F16: "F16" };
@@ -87,15 +89,6 @@ function diskLibrary(): Library<ModelFacts> & { close(): Promise<void> } {
     ingest: no, remove: no, persist: async () => false,
     storage: async () => ({ usedBytes: 0, freeBytes: undefined, persistent: true }),
   };
-}
-
-/** Reads a small JSON file; throws "bad-request" naming it. */
-async function readText(path: string, what: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw new StudioError("bad-request", `Reading ${what} ${path}: the file does not exist or cannot be read.`, { where: path }, { cause });
-  }
 }
 
 async function readTokens(path: string): Promise<number[][]> {
@@ -153,7 +146,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const path = (name: "base" | "out" | "tokens" | "recipe" | "report" | "fisher" | "work"): string | undefined => flags[name] && resolve(cwd, flags[name][0]!);
+  const path = (name: "base" | "out" | "tokens" | "recipe" | "yaml" | "report" | "fisher" | "work"): string | undefined => flags[name] && resolve(cwd, flags[name][0]!);
   const base = path("base");
   const out = path("out");
   const models = (flags.model ?? []).map((m) => resolve(cwd, m));
@@ -186,10 +179,11 @@ async function merge(args: string[], cwd: string): Promise<void> {
       ...(fisherPath ? { fisherFile: (_: string, size: number) => randomFile(fisherPath, size) } : {}),
     });
     const onProgress = flags.quiet ? () => undefined : progressLines();
-    const recipe = recipePath ? await fromFile(recipePath, base, models) : await fromFlags(engine, flags, base, models, cwd);
+    const say = (line: string): void => void (flags.quiet || process.stderr.write(`${line}\n`));
+    const recipe = recipePath ? await recipeFromFile(engine, recipePath, base, models, say) : await fromFlags(engine, flags, base, models, cwd);
     if (!flags.quiet) for (const line of await differences(engine, recipe)) process.stderr.write(`${line}\n`);
+    const method = (await engine.methods()).find((m) => m.id === recipe.method);
     if (fisherPath) {
-      const method = (await engine.methods()).find((m) => m.id === recipe.method);
       if (method && !method.needs.fisher) throw bad(`--fisher: the method ${method.id} takes no Fisher, so there is none to keep. Leave --fisher out.`);
       recipe.params.keepFisher = true;
     }
@@ -199,9 +193,12 @@ async function merge(args: string[], cwd: string): Promise<void> {
       if (recipePath && ref.hash && ref.hash !== hash) throw new StudioError("bad-recipe", `The recipe was made with another "${ref.name}": its weights have the hash ${ref.hash}, those in ${ref.id} have ${hash}. Give the folder that the recipe was made with.`);
       ref.hash = hash;
     }
+    if (!flags.quiet && needsCalibration(recipe, method)) process.stderr.write(`${calibrationLines(await engine.calibration(recipe)).join("\n")}\n`);
     const reportPath = path("report");
     let measured;
     if ((await engine.shape(recipe)).needsPass || reportPath) measured = await engine.measure("merge", recipe, onProgress, () => undefined);
+    const yaml = path("yaml");
+    if (yaml) await writeMergekit(engine, recipe, yaml, say);
     const result = await engine.exportModel("merge", recipe, { kind: "stage", name: recipe.output.name }, onProgress);
     const failed = result.checks.filter((c) => c.verdict === "fail");
     if (reportPath) {
@@ -224,7 +221,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
 async function printPlan(flags: Record<string, string[]>, base: string, models: string[], cwd: string, recipePath: string | undefined): Promise<void> {
   const passes = diskKeyValue();
   const engine = createEngine({ gpu: await nodeGpu(), library: diskLibrary(), passes, budgets: parseBudgets(flags), ingest: flags.tab ? "copy" : "in place", openOutput: async () => Promise.reject(bad("A plan writes nothing.")) });
-  const recipe = recipePath ? await fromFile(recipePath, base, models) : await fromFlags(engine, flags, base, models, cwd);
+  const recipe = recipePath ? await recipeFromFile(engine, recipePath, base, models, () => undefined) : await fromFlags(engine, flags, base, models, cwd);
   console.log(JSON.stringify(await engine.plan(recipe, undefined, parseRates(flags.rate ?? [])), null, 2));
 }
 
@@ -244,14 +241,6 @@ async function writeReport(path: string, out: string, report: Record<string, unk
   } catch (cause) {
     throw new StudioError("bad-request", `Writing the report ${path}: it cannot be written. The merged model itself is whole, in ${out}.`, { where: path }, { cause });
   }
-}
-
-async function fromFile(file: string, base: string, models: string[]): Promise<Recipe> {
-  const recipe = parseRecipe(await readText(file, "the recipe"));
-  if (recipe.models.length !== models.length) throw bad(`The recipe names ${recipe.models.length} fine-tuned models, but --model was given ${models.length} times.`);
-  recipe.base.id = base;
-  recipe.models.forEach((ref, i) => (ref.id = models[i]!));
-  return recipe;
 }
 
 /** "aim:omega=0.3,layout=blocks" */

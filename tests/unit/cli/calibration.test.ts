@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { withCalibrationFlags } from "../../../src/cli/calibration";
+import { calibrationLines, withCalibrationFlags } from "../../../src/cli/calibration";
 import { DEFAULT_CALIBRATION } from "../../../src/core/calibration";
 import type { Recipe } from "../../../src/core/recipe";
 
@@ -38,4 +38,9 @@ test.each<[Record<string, string[]>, typeof takes | typeof plain, string]>([
   [{ "calibration-tokens": ["many"] }, takes, "--calibration-tokens many: expected a whole number of at least 2."],
 ])("%j is refused for %j", async (flags, method, sentence) => {
   await expect(read(flags, method as typeof takes)).rejects.toThrow(sentence);
+});
+
+test("what is left of the text is told before it is used", () => {
+  const facts = { texts: 3, sequences: 1200, tokens: 45678, shortest: 2, longest: 512, median: 40, cut: 7, dropped: 1, limit: 512, notes: ["A note."], examples: [] };
+  expect(calibrationLines(facts)).toEqual(["Calibration text: 45,678 tokens in 1,200 texts, 2 to 512 each, 7 cut.", "A note."]);
 });
