@@ -17,7 +17,8 @@ export const MAX_ADAPTIVE_ALPHA = 1 / (1 + Math.exp(-1));
 export function computeShape(recipe: Pick<Recipe, "models" | "vary">, params: Params, method: MergeMethod, stats: readonly TensorStats[], info: ShapeInfo): Shape {
   const settings = info.settings ?? settingsOf(method, recipe, params, Math.max(1, ...stats.map((t) => (t.layer ?? 0) + 1)));
   const told = distinct(settings, stats);
-  const warnings = [...(info.warnings ?? []), ...told.flatMap((t) => method.advise?.(t.params, t.weights) ?? [])];
+  const found = stats.find((tensor) => tensor.study)?.study;
+  const warnings = [...(info.warnings ?? []), ...told.flatMap((t) => method.advise?.(t.params, t.weights, found) ?? [])];
   const calibration: Calibration = { byTensor: new Map(), tested: 0, moved: 0 };
   const experts = recipe.models.map((model, k): ExpertShape => {
     const alphas = method.needs.fisher ? alphasOf(stats, k, params) : undefined;

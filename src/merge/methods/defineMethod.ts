@@ -86,8 +86,8 @@ export interface MergeMethod {
   study?(params: Params, tensor: TensorFacts, models: number): Study | undefined;
   /** Share of each model's change that a tensor takes once it was studied, in place of `coefficients`; for the page. */
   tensorShares?(params: Params, weights: readonly number[], study: TensorStudy): number[];
-  /** Warnings about these parameters and weights, in sentences. */
-  advise?(params: Params, weights: readonly number[]): string[];
+  /** Warnings about these parameters and weights, in sentences; `study` is what was found of any one tensor, once it was. */
+  advise?(params: Params, weights: readonly number[], study?: TensorStudy): string[];
   /** Whether planTensor wants `majority`, which takes a walk over all tensors first. */
   needsMajority?(params: Params, models: number): boolean;
   planTensor(context: PlanContext): TensorOp;

@@ -44,10 +44,14 @@ export const fisherAverage = defineMethod({
     },
     baseWeight: { kind: "number", label: "Base weight", help: "weight of the base, where it takes part", effect: "at-once", default: 1, min: 0, max: 4, step: 0.05 },
     normalize: { kind: "flag", label: "Normalize the Fishers", help: "divide each model’s weight by the norm of its Fisher, so that no model wins by larger gradients alone", effect: "at-once", default: true },
-    floor: { kind: "number", label: "Floor", help: "a smaller Fisher counts as this much; the published 1e-6 is made for classifiers, so compare it with the mean F in the table", effect: "at-once", default: 1e-6, min: 0, max: 1 },
+    floor: { kind: "number", label: "Floor", help: "a smaller Fisher counts as this much; the published 1e-6 is made for the Fisher of classifiers", effect: "at-once", default: 1e-6, min: 0, max: 1 },
     floorOn: {
       kind: "choice", label: "Floor holds for", help: "the first model alone wins where no model has a Fisher; with all, the models are averaged there", effect: "at-once", default: "target",
       options: [{ value: "target", label: "First model" }, { value: "all", label: "All models" }],
+    },
+    floorUnit: {
+      kind: "choice", label: "Unit of the floor", help: "the number itself, as published, or a share of each model’s mean Fisher, which fits models of any size", effect: "at-once", default: "absolute", advanced: true,
+      options: [{ value: "absolute", label: "The number" }, { value: "mean", label: "Mean Fisher" }],
     },
     tokens: {
       kind: "choice", label: "Fisher taken on", help: "random tokens, as FIM does, or the recipe’s calibration text", effect: "pass", default: "random",
@@ -65,18 +69,20 @@ export const fisherAverage = defineMethod({
     return Object.fromEntries(["includeBase", "tokens", "labels", ...drawn].map((name) => [name, params[name]!]));
   },
   trimPlan: () => undefined,
-  advise: (params, weights) => {
+  advise: (params, weights, study) => {
     const all = averageWeights(params, weights);
+    const mean = study?.fisher?.means[0];
     return [
       `The Fisher is the sequence-level one: the gradient of a whole sequence, squared. The published method has a classifier’s.`,
       ...(all.length === 1 ? ["Only one model takes part, so the result is that model."] : []),
+      ...(mean !== undefined && params.floorUnit === "absolute" && (params.floor as number) > mean ? [`The floor ${String(params.floor)} is above the mean Fisher of the first model, ${mean.toPrecision(2)}, so ${params.floorOn === "target" ? "most entries stay those of that model" : "most entries are averaged alike"}. Lower it, or take it as a share of the mean.`] : []),
       ...(params.floor === 0 ? ["Without a floor, entries in which no model has a Fisher take the plain mean of the models."] : []),
     ];
   },
   planTensor: ({ params, weights, tensor, study }) => {
     const all = averageWeights(params, weights);
     const sum = all.reduce((a, b) => a + b, 0);
-    const { norms, known } = studied(study?.fisher, tensor.name);
+    const { norms, means, known } = studied(study?.fisher, tensor.name);
     const mean = all.map((w) => w / sum);
     if (!known) return { kind: "combine", baseCoefficient: mean[weights.length] ?? 0, coefficients: mean.slice(0, weights.length) };
     const by = all.map((w, k) => (params.normalize === true && norms[k]! > 0 ? w / norms[k]! : w));
@@ -86,7 +92,7 @@ export const fisherAverage = defineMethod({
       parts: by.map((c, k) => ({
         ...(k < weights.length ? { source: k } : {}),
         coefficient: (c / most) * SCALE,
-        least: k === 0 || params.floorOn === "all" ? (params.floor as number) : 0,
+        least: k === 0 || params.floorOn === "all" ? (params.floor as number) * (params.floorUnit === "mean" ? means[k]! : 1) : 0,
         share: mean[k]!,
       })),
     };

@@ -66,6 +66,8 @@ describe("Fisher-weighted averaging, METHODS 10", () => {
     expectClose([value({ ...plain, floor: 1e-3 }, [1, 1], fisher([1, 1]), [4, 1], [0, 0])], [4], { atol: 1e-12 });
     expectClose([value({ ...plain, floor: 1e-3, floorOn: "all" }, [1, 3], fisher([1, 1]), [4, 0], [0, 0])], [1], { atol: 1e-12 });
     expectClose([value(plain, [1, 3], fisher([1, 1]), [4, 0], [1, 1])], [1], { atol: 1e-12 });
+    // In units of the mean, here 8 and 2: 0.5 of it is 4 against 2.
+    expectClose([value({ ...plain, floor: 0.5, floorUnit: "mean" }, [1, 1], fisher([8, 2]), [3, 0], [0, 2])], [2], { atol: 1e-12 });
     expectClose([value(plain, [3, 1], fisher([1, 1]), [4, 0], [0, 0])], [3], { atol: 1e-12 });
   });
 
@@ -79,10 +81,18 @@ describe("Fisher-weighted averaging, METHODS 10", () => {
     expect(() => plan("fisher-average", {}, [0, 0], fisher([1, 1]))).toThrow("one must be above");
   });
 
+  test("a floor above the mean Fisher is told, once that is known", () => {
+    const method = methodOf("fisher-average");
+    const advice = (given: Params, study?: TensorStudy) => method.advise!(resolveParams(method, given), [1, 1], study).join(" ");
+    expect(advice({}, fisher([1e-8, 1]))).toContain("The floor 0.000001 is above the mean Fisher of the first model, 1.0e-8, so most entries stay those of that model.");
+    expect(advice({ floorOn: "all" }, fisher([1e-8, 1]))).toContain("averaged alike");
+    for (const quiet of [advice({}), advice({}, fisher([1e-5, 1])), advice({ floorUnit: "mean" }, fisher([1e-8, 1]))]) expect(quiet).not.toContain("above");
+  });
+
   test("what its pass depends on", () => {
     const method = methodOf("fisher-average");
     const values = (given: Params) => JSON.stringify(method.passValues(resolveParams(method, given)));
-    for (const same of [{ floor: 0 }, { floorOn: "all" }, { normalize: false }, { baseWeight: 3 }] as Params[]) expect(values(same)).toBe(values({}));
+    for (const same of [{ floor: 0 }, { floorUnit: "mean" }, { floorOn: "all" }, { normalize: false }, { baseWeight: 3 }] as Params[]) expect(values(same)).toBe(values({}));
     for (const other of [{ seed: 1 }, { N: 2 }, { tokens: "calibration" }, { labels: "sampled" }, { includeBase: "yes" }] as Params[]) expect(values(other)).not.toBe(values({}));
     expect(values({ tokens: "calibration", seed: 1 })).toBe(values({ tokens: "calibration" }));
   });
