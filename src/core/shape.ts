@@ -62,6 +62,8 @@ export interface Shape {
   /** Set while a pass is needed for the options chosen. */
   needsPass: boolean;
   warnings: string[];
+  /** Tensors that the recipe's patterns leave to the base. */
+  leftOut?: string[];
   /** Of a recipe with stages after the merge, in their order. */
   stages?: StageShape[];
 }

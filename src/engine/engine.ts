@@ -122,7 +122,8 @@ export function createEngine(env: EngineEnv): EngineApi {
   const shapeOf = (context: RecipeContext, stats: readonly TensorStats[], state: { complete: boolean; needsPass: boolean; warnings?: readonly string[] }): Shape => {
     const known = new Map(stats.map((s) => [s.name, s]));
     const all = context.outputs.map((o): TensorStats => known.get(o.name) ?? { ...o.role, name: o.name, shape: o.shape, elements: o.elements, experts: context.experts.map(() => ({}) as TensorStats["experts"][number]) });
-    return computeShape(context.recipe, context.params, context.method, all, { ...state, settings: context.settings });
+    const shape = computeShape(context.recipe, context.params, context.method, all, { ...state, settings: context.settings });
+    return context.recipe.tensors ? { ...shape, leftOut: context.plan.leftOut } : shape;
   };
 
   /** A pass by its key: the stored one, the one in work for another job, or a new one. */
@@ -150,6 +151,10 @@ export function createEngine(env: EngineEnv): EngineApi {
     return stored(key, signal, () => measurePass({ ...host, shapeOf: (stats) => shapeOf(context, stats, { complete: false, needsPass: true }) }, context, { key, jobId, signal, onProgress, onPartial }));
   };
 
+  /** Texts that cannot be used are found before a long pass, not after it. */
+  const checkTexts = async (context: RecipeContext): Promise<void> => {
+    if (stagesOf(context).length > 0) await tokeniseCalibration(context.recipe.calibration!, context.base);
+  };
   const stageKeys = (context: RecipeContext): Promise<string[]> => Promise.all(stagesOf(context).map((_, i) => shortHash(stageKey(context, i))));
   /** What was found for each stage; undefined where it was not measured yet. */
   const stageFindings = async (context: RecipeContext): Promise<(ArrayStore | undefined)[]> => Promise.all((await stageKeys(context)).map(async (key) => ((await passes.get(key)) ? passes.arrays(key) : undefined)));
@@ -210,6 +215,7 @@ export function createEngine(env: EngineEnv): EngineApi {
     measure: (jobId, recipe, onProgress, onPartial) =>
       jobs.run(jobId, async (signal) => {
         const context = await open(recipe);
+        await checkTexts(context);
         const pass = await passFor(context, jobId, signal, onProgress, onPartial);
         await measuredOf(context, pass, shapeOf(context, pass.stats, { complete: true, needsPass: false }), jobId, signal, onProgress);
         return pass.report;
@@ -257,6 +263,7 @@ export function createEngine(env: EngineEnv): EngineApi {
     exportModel: (jobId, recipe, target, onProgress) =>
       jobs.run(jobId, async (signal) => {
         const opened = await open(recipe);
+        await checkTexts(opened);
         // A pass that only the charts would need is used when it is there.
         const pass = needsPass(opened) ? await passFor(opened, jobId, signal, onProgress, () => undefined) : await passes.get(await keyOf(opened));
         const context = recorded(opened, pass);

@@ -1,9 +1,9 @@
 import { DEFAULT_CALIBRATION, withCalibration } from "../../core/calibration";
 import { StudioError } from "../../core/errors";
-import type { ParamValue, Recipe } from "../../core/recipe";
+import type { ModelRef, ParamValue, Recipe, Varying } from "../../core/recipe";
 import type { MethodInfo, StoredModel } from "../../engine/api";
 import type { Slice } from "./env";
-import type { RecipeSlice } from "./types";
+import type { RecipeSlice, VaryPlace } from "./types";
 
 /** The first method that takes this many fine-tuned models and whose needs are met. */
 export function methodFor(methods: MethodInfo[], models: number, fisher: boolean): MethodInfo | undefined {
@@ -56,7 +56,7 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
       if (!recipe || baseId === undefined || (recipe.method === id && !recipe.then?.length)) return;
       try {
         const fresh = await env.engine.defaultRecipe(id, baseId, modelIds);
-        change("method", (now) => ({ ...fresh, ...(fresh.calibration && now.calibration ? { calibration: now.calibration } : {}), reconciliation: now.reconciliation, output: now.output, models: fresh.models.map((m, i) => ({ ...now.models[i], ...m })) }));
+        change("method", (now) => ({ ...fresh, ...(fresh.calibration && now.calibration ? { calibration: now.calibration } : {}), reconciliation: now.reconciliation, output: now.output, ...(now.tensors ? { tensors: now.tensors } : {}), models: fresh.models.map((m, i) => ({ ...withoutParams(now.models[i]), ...m })) }));
       } catch (error) {
         get().fail(error, "Changing the method");
       }
@@ -69,7 +69,8 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
     resetAll: () => {
       const method = get().methods.find((m) => m.id === get().recipe?.method);
       if (!method) return;
-      setParams("reset all", Object.fromEntries(Object.entries(method.params).map(([key, value]) => [key, value.default])));
+      const params = Object.fromEntries(Object.entries(method.params).map(([key, value]) => [key, value.default]));
+      change("reset all", ({ vary: _, ...recipe }) => withCalibration({ ...recipe, params: { ...recipe.params, ...params }, models: recipe.models.map((m) => withoutParams(m)!) }, method));
     },
     applyPreset: (id) => {
       const method = get().methods.find((m) => m.id === get().recipe?.method);
@@ -79,6 +80,9 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
     },
     setModelWeight: (index, weight) =>
       change(`weight ${index}`, (recipe) => ({ ...recipe, models: recipe.models.map((m, i) => (i === index ? { ...m, weight } : m)) })),
+    setVarying: (place, value) =>
+      change(`vary ${place.param ?? "weight"} ${place.model ?? ""}`, (recipe) => withVarying(recipe, place, value), place.param !== undefined && spec(place.param)?.effect === "write" ? "write" : "at-once"),
+    setTensors: (tensors) => change("tensors", ({ tensors: _, ...recipe }) => ({ ...recipe, ...(tensors ? { tensors } : {}) })),
     setCalibration: (calibration, name) => change(name, (recipe) => ({ ...recipe, calibration })),
     setThen: (then) => {
       const { recipe } = get();
@@ -121,6 +125,31 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
     },
   };
 };
+
+/** A model without the settings of a method; those of another mean nothing to it. */
+function withoutParams(model: ModelRef | undefined): ModelRef | undefined {
+  if (!model) return undefined;
+  const { params: _, ...rest } = model;
+  return rest;
+}
+
+const without = <T>(record: Record<string, T> | undefined, key: string): Record<string, T> => Object.fromEntries(Object.entries(record ?? {}).filter(([name]) => name !== key));
+const withEntry = (record: Record<string, Varying> | undefined, key: string, value: Varying | undefined): Record<string, Varying> => ({ ...without(record, key), ...(value === undefined ? {} : { [key]: value }) });
+
+/** Puts a varying number where it belongs, or takes it away; objects that are left empty go with it. */
+function withVarying(recipe: Recipe, { param, model }: VaryPlace, value: Varying | undefined): Recipe {
+  if (model === undefined) {
+    const { vary, ...rest } = recipe;
+    const next = withEntry(vary, param!, value);
+    return { ...rest, ...(Object.keys(next).length > 0 ? { vary: next } : {}) };
+  }
+  const change = ({ params, weight, ...rest }: ModelRef): ModelRef => {
+    if (param === undefined) return { ...rest, ...(params ? { params } : {}), ...(value === undefined ? {} : { weight: value }) };
+    const next = withEntry(params, param, value);
+    return { ...rest, ...(weight === undefined ? {} : { weight }), ...(Object.keys(next).length > 0 ? { params: next } : {}) };
+  };
+  return { ...recipe, models: recipe.models.map((m, i) => (i === model ? change(m) : m)) };
+}
 
 /** The stored model a recipe means: by content first, by id, then by name. */
 function resolve(models: StoredModel[], ref: Recipe["base"]): StoredModel | undefined {

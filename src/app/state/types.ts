@@ -6,7 +6,7 @@ import type { Budgets, ComboInfo, ExportPlan, ExportReport, ExportTarget, Foreca
 import type { CalibrationFacts } from "../../core/calibration";
 import type { TextFile } from "../../core/calibrationText";
 import type { Progress } from "../../core/progress";
-import type { Calibration, ParamValue, PostStage, Recipe, Reconciliation, OutputOptions } from "../../core/recipe";
+import type { Calibration, ParamValue, PostStage, Recipe, Reconciliation, OutputOptions, TensorChoice, Varying } from "../../core/recipe";
 
 export type StepId = "load" | "check" | "shape" | "try" | "save";
 
@@ -65,6 +65,9 @@ export interface CheckpointsSlice {
   startOver(): Promise<void>;
 }
 
+/** What a varying number belongs to: a parameter for all models, a parameter of one model, or (`param` absent) the weight of one. */
+export type VaryPlace = { param: string; model?: number } | { param?: undefined; model: number };
+
 export interface RecipeSlice {
   methods: MethodInfo[];
   /** What can come after a merge, and the groups of the method list. */
@@ -77,6 +80,10 @@ export interface RecipeSlice {
   resetAll(): void;
   applyPreset(id: string): void;
   setModelWeight(index: number, weight: number): void;
+  /** A number that differs between tensors; undefined: no more. */
+  setVarying(place: VaryPlace, value: Varying | undefined): void;
+  /** Which tensors are merged; undefined: all. */
+  setTensors(tensors: TensorChoice | undefined): void;
   /** `name`: of the change, for undo. */
   setCalibration(calibration: Calibration, name: string): void;
   /** Replaces the stages after the merge. */
