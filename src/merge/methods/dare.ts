@@ -15,7 +15,7 @@ const kind: SparseKind = {
   passValues: ({ density, rescale, seed }) => ({ density: density!, seed: seed!, l1: rescale === "l1-match" }),
   study: ({ density, rescale, seed }) => (density === 1 ? undefined : { kind: "masks", masks: { kind: "random", keep: density as number, seed: seed as number }, rescale: rescale === "l1-match" ? "l1" : "none" }),
   factor: ({ density, rescale }) => (rescale === "inverse-keep" && (density as number) > 0 ? 1 / (density as number) : 1),
-  advise: ({ density }) => ((density as number) < 0.5 ? ["Long-to-Short found that fewer than half of the changes kept fails between models as far apart as these (METHODS 4)."] : []),
+  advise: ({ density }) => ((density as number) < 0.5 ? ["Long-to-Short found that fewer than half of the changes kept fails between models as far apart as these."] : []),
 };
 
 const aliases: MergeMethod["aliases"] = {
