@@ -195,6 +195,7 @@ async function mergeNumbers({ context, facts, budgets, pass }: PlanJob, sliceEle
     const reads = readsOf(op, experts.length);
     const bytes = (reads.base ? storedBytes(base, output.baseName, output.elements) : 0) + experts.reduce((sum, e, k) => sum + (reads.experts[k] ? storedBytes(e, output.tunedNames[k]!, output.elements) : 0), 0);
     numbers.readBytes += copied + bytes * (method.needsMajority?.(params, experts.length) ? 2 : 1);
+    if (op.kind === "weighted") numbers.readBytes += 4 * op.parts.length * output.elements;
     const mask = withMasks && isTrimmed(context, output) ? 4 * maskWords(output.elements) * experts.length : 0;
     masks = Math.max(masks, mask);
     const elements = Math.min(sliceElements, output.elements);
