@@ -7,7 +7,9 @@ import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vit
 import { main } from "../../../src/cli/merge";
 import { memoryFile } from "../../../src/core/files";
 import type { Checkpoint } from "../../../src/core/tensors";
+import { valueAt } from "../../../src/core/varying";
 import { openCheckpoint } from "../../../src/formats/checkpoint";
+import { importMergekit } from "../../../src/merge/mergekit/import";
 import { expectClose } from "../../support/compare";
 import { bench, digest, recipeFor, tensorBytesOf, valuesOf, watchedGpu } from "../../support/engineBench";
 import { fixtureCheckpoint, fixtureJson, fixturePath, fixtureTensors } from "../../support/nodeCheckpoint";
@@ -45,7 +47,7 @@ describe("a merge in a terminal", () => {
     put("tokens.json", JSON.stringify(tokens));
     const settings = ["--set", "r=0.2", "--set", "outsideT=base", "--set", "calib=off"];
     // Relative paths are taken from where the command was called, and folders on the way are made.
-    expect(await main([...usual, "--method", "fim-ties", ...settings, "--tokens", "tokens.json", "--out", "deep/one", "--report", "reports/one.json", "--fisher", "one.safetensors", "--dtype", "float32"]), errors.join("\n")).toBe(0);
+    expect(await main([...usual, "--method", "fim-ties", ...settings, "--tokens", "tokens.json", "--out", "deep/one", "--report", "reports/one.json", "--fisher", "one.safetensors", "--yaml", "reports/one.yaml", "--dtype", "float32"]), errors.join("\n")).toBe(0);
     const one = join(work, "deep", "one");
     expect(readdirSync(one).sort()).toEqual(["README.md", "config.json", "model.safetensors", "recipe.json"]);
     expect(readdirSync(join(work, "deep")), "nothing hidden is left").toEqual(["one"]);
@@ -71,6 +73,12 @@ describe("a merge in a terminal", () => {
     expect(report.tensors["model.embed_tokens.weight"]!.kept).toBeNull();
     expect(report.layers.map((l) => Object.keys(l))).toEqual(Array.from({ length: 3 }, () => expect.arrayContaining(["fisher", "delta2", "s", "alpha"]) as string[]));
     expect(report.timings).toMatchObject({ measureMs: expect.any(Number) as number, exportMs: expect.any(Number) as number });
+
+    const { recipe: forMergekit } = importMergekit(readFileSync(join(work, "reports", "one.yaml"), "utf8"));
+    const place = { name, layer: 0, layers: 3 };
+    expect(forMergekit).toMatchObject({ method: "ties", params: { divisor: "none" }, output: { dtype: "F32" } });
+    expect(valueAt(forMergekit.models[0]!.weight!, place)).toBeCloseTo(report.tensors[name]!.alpha!, 8);
+    expect(valueAt(forMergekit.vary!.density!, place)).toBe(0.2);
 
     // Without --fisher the recipe that was written has keepFisher in it, so replay with it.
     expect(await main([...usual, "--recipe", "deep/one/recipe.json", "--out", "two", "--fisher", "two.safetensors"]), errors.join("\n")).toBe(0);
