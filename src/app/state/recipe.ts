@@ -56,7 +56,11 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
       if (!recipe || baseId === undefined || (recipe.method === id && !recipe.then?.length)) return;
       try {
         const fresh = await env.engine.defaultRecipe(id, baseId, modelIds);
-        change("method", (now) => ({ ...fresh, ...(fresh.calibration && now.calibration ? { calibration: now.calibration } : {}), reconciliation: now.reconciliation, output: now.output, ...(now.tensors ? { tensors: now.tensors } : {}), models: fresh.models.map((m, i) => ({ ...withoutParams(now.models[i]), ...m })) }));
+        // A name that nobody chose follows the method.
+        const stem = fresh.output.name.slice(0, -id.length);
+        const named = [...get().methods, ...get().postprocesses.combos].map((m) => stem + m.id);
+        const output = (now: Recipe): Recipe["output"] => (named.includes(now.output.name) ? { ...now.output, name: fresh.output.name } : now.output);
+        change("method", (now) => ({ ...fresh, ...(fresh.calibration && now.calibration ? { calibration: now.calibration } : {}), reconciliation: now.reconciliation, output: output(now), ...(now.tensors ? { tensors: now.tensors } : {}), models: fresh.models.map((m, i) => ({ ...withoutParams(now.models[i]), ...m })) }));
       } catch (error) {
         get().fail(error, "Changing the method");
       }
