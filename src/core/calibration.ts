@@ -37,9 +37,9 @@ export interface CalibrationFacts {
   examples: CalibrationExample[];
 }
 
-/** Whether the recipe takes calibration text: its method does, or was told to, or a stage comes after it. */
-export function needsCalibration(recipe: Pick<Recipe, "params" | "then">, method: { needs: { calibration?: boolean } } | undefined): boolean {
-  return method?.needs.calibration === true || recipe.params.tokens === "calibration" || (recipe.then ?? []).length > 0;
+/** Whether the recipe takes calibration text: a stage after the merge does, or its method does, or was told to, and no token ids are given in its place. */
+export function needsCalibration(recipe: Pick<Recipe, "params" | "then" | "tokens">, method: { needs: { calibration?: boolean } } | undefined): boolean {
+  return (recipe.then ?? []).length > 0 || (!recipe.tokens && (method?.needs.calibration === true || recipe.params.tokens === "calibration"));
 }
 
 /** The recipe with the default calibration text, where it takes one and names none. */

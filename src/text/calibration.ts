@@ -42,13 +42,14 @@ export async function tokeniseCalibration(calibration: Calibration, checkpoint: 
   const notes: string[] = [];
   if (chosen.length < calibration.samples) notes.push(`There are only ${plural(texts.length, "text")}; all are used where ${calibration.samples.toLocaleString("en-US")} were asked for.`);
   if (dropped > 0) notes.push(`${plural(dropped, "chosen text has", "chosen texts have")} fewer than two tokens in this tokenizer and ${dropped === 1 ? "is" : "are"} left out; ${sequences.length.toLocaleString("en-US")} remain.`);
-  if (limit < calibration.maxTokens) notes.push(`Texts are cut after ${limit.toLocaleString("en-US")} tokens, the context of "${checkpoint.name}".`);
+  const cut = kept.filter(({ ids }) => ids.length > limit).length;
+  if (limit < calibration.maxTokens && cut > 0) notes.push(`Texts are cut after ${limit.toLocaleString("en-US")} tokens, the context of "${checkpoint.name}".`);
   return {
     sequences,
     facts: {
       texts: texts.length, sequences: sequences.length, tokens: lengths.reduce((a, b) => a + b, 0),
       shortest: lengths[0]!, longest: lengths.at(-1)!, median: median(lengths),
-      cut: kept.filter(({ ids }) => ids.length > limit).length, dropped, limit, notes,
+      cut, dropped, limit, notes,
       examples: kept.slice(0, 3).map(({ text, ids }) => ({ text: text.slice(0, 400), tokens: Math.min(ids.length, limit) })),
     },
   };

@@ -84,6 +84,8 @@ describe("texts for a recipe", () => {
       expect(needsCalibration(r, method)).toBe(true);
       expect(withCalibration(r, method).calibration).toEqual(DEFAULT_CALIBRATION);
     }
+    expect(needsCalibration({ ...told, tokens: [[1, 2]] }, texts)).toBe(false);
+    expect(needsCalibration({ ...after, tokens: [[1, 2]] }, plain)).toBe(true);
     const own = { ...after, calibration: { ...DEFAULT_CALIBRATION, seed: 7 } };
     expect(withCalibration(own, plain)).toBe(own);
   });
