@@ -48,7 +48,7 @@ export function buildReport(recipe: Recipe, shape: Shape, measured: MeasureRepor
     outsideAlpha: each(shape.experts.map((e) => e.outsideAlpha ?? null)),
     theta: each(shape.experts.map((e) => e.theta ?? null)),
     calibration: shape.calibration,
-    warnings: [...(measured?.warnings ?? []), ...shape.warnings],
+    warnings: [...new Set([...(measured?.warnings ?? []), ...shape.warnings])],
     timings: { ...(measured?.timings ?? {}), measureMs: measured?.elapsedMs ?? 0, exportMs: result.elapsedMs },
     phases: [...(measured?.phases ?? []), ...(result.phases ?? [])],
     reads: { ...(measured?.reads ? { measure: measured.reads } : {}), ...(result.reads ? { export: result.reads } : {}) },

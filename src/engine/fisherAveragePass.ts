@@ -11,7 +11,7 @@ import type { TensorWork } from "../export/mergeTensor";
 import { parseModelConfig } from "../model/config";
 import { changePassBytes, runChangePass } from "./changePass";
 import type { RecipeContext } from "./context";
-import { blockInputBytes, requireText, requireWalk, textSequences, tokensIn, walkOnPaper } from "./gradientWalk";
+import { blockInputBytes, panelNotes, requireText, requireWalk, textSequences, tokensIn, walkOnPaper } from "./gradientWalk";
 import type { GpuPass } from "./gpuPasses";
 import { settingsAt } from "./operation";
 
@@ -99,12 +99,14 @@ export const fisherAveragePass: GpuPass = {
     const all = participants(context);
     const sums: Map<string, FisherSums>[] = [];
     const losses: number[] = [];
+    const notes = new Set<string>();
     meter.strips = all.map(({ model }) => ({ label: model.name, cells: Array.from({ length: parseModelConfig(model.config).layers }, () => "empty" as const) }));
     for (const [k, { model }] of all.entries()) {
       const config = parseModelConfig(model.config);
       const { cells } = meter.strips[k]!;
       const { memory } = await walkOnPaper([model], { facts: gpu.facts, gpuBytes: gpu.budgetBytes }, blockInputBytes(model, tokensIn(sequences)), (paper, [source], plan) =>
         modelFisher(paper, { ...passOf(context), labels: "self", source: source!, config, sequences, signal, memory: plan, store: { add: async () => undefined, addRows: async () => undefined } }));
+      for (const note of panelNotes(memory)) notes.add(note);
       meter.phase(`model ${k}`, `0 of ${config.layers}`);
       const told = (layer: number, state: "half" | "full", units: number): void => {
         meter.gpuBytes = gpu.allocatedBytes;
@@ -134,6 +136,7 @@ export const fisherAveragePass: GpuPass = {
     return {
       losses, tokens: tokensIn(sequences),
       warnings: [
+        ...notes,
         ...(all.length > 1 ? [`The losses listed are those of ${all[0]!.model.name}.`] : []),
         ...(unknown.length > 0 ? [`${unknown.length === 1 ? `"${unknown[0]!}" has no Fisher and takes` : `${unknown.length} tensors have no Fisher, first "${unknown[0]!}", and take`} the weighted mean of the models.`] : []),
       ],

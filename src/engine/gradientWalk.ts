@@ -1,4 +1,5 @@
 import { StudioError } from "../core/errors";
+import { formatBytes } from "../core/modelFiles";
 import type { Checkpoint } from "../core/tensors";
 import type { PassMemory } from "../fisher/measure";
 import { MAX_BINDING_BYTES, type Gpu } from "../gpu/gpu";
@@ -44,6 +45,10 @@ export async function walkOnPaper(models: readonly Checkpoint[], on: { facts: Pi
   }
   return best!;
 }
+
+/** What a small budget costs, where it cuts matrices. */
+export const panelNotes = ({ panelBytes = MAX_BINDING_BYTES }: PassMemory): string[] =>
+  panelBytes < MAX_BINDING_BYTES ? [`To stay within the GPU budget, matrices are cut into panels of ${formatBytes(panelBytes)}. Sums over panels are rounded in another order, so last bits may differ from a run with a larger budget.`] : [];
 
 /** Bytes of the inputs of all blocks for so many tokens. */
 export function blockInputBytes({ config }: Checkpoint, tokens: number): number {

@@ -6,7 +6,7 @@ import { layerAlphas, modelTaus } from "../merge/sensitivity";
 import { architectureName, parseModelConfig } from "../model/config";
 import { describeTensor, type TensorRole } from "../model/roles";
 import { changePassBytes, runChangePass } from "./changePass";
-import { blockInputBytes, requireText, requireWalk, textSequences, tokensIn, walkOnPaper } from "./gradientWalk";
+import { blockInputBytes, panelNotes, requireText, requireWalk, textSequences, tokensIn, walkOnPaper } from "./gradientWalk";
 import type { GpuPass } from "./gpuPasses";
 
 /** Units of progress: a tensor whose change is read; a block of all texts forward, backward. */
@@ -121,11 +121,13 @@ export const sensitivityPass: GpuPass = {
     meter.strips = experts.map((model) => ({ label: model.name, cells: Array.from({ length: parseModelConfig(model.config).layers }, () => "empty" as const) }));
     const losses: number[] = [];
     const alphas: Map<string, number>[] = [];
+    const notes = new Set<string>();
     for (const [k, model] of experts.entries()) {
       const config = parseModelConfig(model.config);
       const { cells } = meter.strips[k]!;
       const groups = groupsOf(sequences, model, gpu.budgetBytes);
       const { memory } = await walkPlan(model, largestOf(groups), on);
+      for (const note of panelNotes(memory)) notes.add(note);
       let sums: ReadonlyMap<string, number> = new Map();
       meter.phase(`model ${k}`);
       for (const [g, texts] of groups.entries()) {
@@ -164,6 +166,7 @@ export const sensitivityPass: GpuPass = {
     return {
       losses, tokens,
       warnings: [
+        ...notes,
         `The losses listed are those of ${experts[0]!.name}.`,
         `τ per model, from the distance of the logits: ${experts.map((e, i) => `${e.name} ${taus[i]!.toFixed(4)}`).join(", ")}.`,
       ],
