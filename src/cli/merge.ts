@@ -22,7 +22,6 @@ import { checkTarget, diskOutput, partialPaths } from "./diskOutput";
 import { readFolder, type DiskFile } from "./nodeFiles";
 import { nodeGpu, nodeTuning } from "./nodeGpu";
 import { readText, recipeFromFile, writeMergekit } from "./recipes";
-import { readText, recipeFromFile, writeMergekit } from "./recipes";
 import { buildReport } from "./report";
 import { takeVarying } from "./varying";
 import type { Library } from "../store/library";
@@ -198,8 +197,6 @@ async function merge(args: string[], cwd: string): Promise<void> {
     const reportPath = path("report");
     let measured;
     if ((await engine.shape(recipe)).needsPass || reportPath) measured = await engine.measure("merge", recipe, onProgress, () => undefined);
-    const yaml = path("yaml");
-    if (yaml) await writeMergekit(engine, recipe, yaml, say);
     const yaml = path("yaml");
     if (yaml) await writeMergekit(engine, recipe, yaml, say);
     const result = await engine.exportModel("merge", recipe, { kind: "stage", name: recipe.output.name }, onProgress);
