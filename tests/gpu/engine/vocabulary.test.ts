@@ -82,7 +82,10 @@ describe.each(PAIRS.map((pair) => [say(pair), pair] as const))("%s", (_, pair) =
     for (const [method, params] of METHODS) {
       const wanted = recipe(pair, method, params, { vocabulary: pair.longer });
       const want = await tensorBytesOf((await cpu.merge(wanted)).checkpoint);
-      expect(await tensorBytesOf((await gpu.merge(wanted)).checkpoint), method).toEqual(want);
+      const { checkpoint, report } = await gpu.merge(wanted);
+      expect(await tensorBytesOf(checkpoint), method).toEqual(want);
+      // Both sides of each tile that is computed again are read where they are drawn.
+      expect(report.reads, "every other read is planned, none in vain").toMatchObject({ unplanned: 2 * report.tiles.compared, dropped: 0 });
     }
     const whole = bench(undefined, Object.fromEntries([...models].map(([id, m]) => [id, m.checkpoint])));
     const wanted = recipe(pair, "ties", { density: 0.4, scope: "model" }, { vocabulary: pair.longer });
@@ -117,6 +120,20 @@ describe.each(PAIRS.map((pair) => [say(pair), pair] as const))("%s", (_, pair) =
     }
     expect(passes.size).toBe(1);
   });
+});
+
+test.each(PAIRS.filter((p) => !p.baseTied).map((pair) => [say(pair), pair] as const))("Fisher at the fine-tuned model: its means are over the rows in common, and its ids are those it has; %s", async (_, pair) => {
+  const tuned = sides(pair)[1];
+  const F = referenceFisher(models.get(idOf(rowsOf(pair, "finetuned"), pair.tunedTied, 2))!.config, await float64Parameters(tuned), TOKENS);
+  const report = await gpu.measure({ ...recipe(pair, "fim-ta", { fisherAt: "finetuned" }, {}), tokens: TOKENS });
+  expect(report.reads).toMatchObject({ dropped: 0 });
+  for (const row of (await gpu.shape({ ...recipe(pair, "fim-ta", { fisherAt: "finetuned" }, {}), tokens: TOKENS })).experts[0]!.tensors.filter((t) => t.name === EMBEDDING || t.name === HEAD)) {
+    const values = F.get(tuned.tensors.has(row.name) ? row.name : EMBEDDING)!.slice(0, SHORT * C);
+    const mean = values.reduce((a, v) => a + v, 0) / values.length;
+    expect(Math.abs(row.fisherMean! - mean), row.name).toBeLessThan(1e-3 * mean);
+  }
+  // Random ids: as many as the shorter vocabulary has.
+  expect((await gpu.measure(recipe(pair, "fim-ta", { fisherAt: "finetuned", N: 2, len: 40 }, {}))).losses.every(Number.isFinite)).toBe(true);
 });
 
 test("heads that are copied have the rows of the result", async () => {
