@@ -2,6 +2,7 @@ import { memo, useMemo } from "react";
 import { Line } from "recharts";
 import type { LayerRow } from "../../engine/api";
 import { alphaAxis, meanOf } from "./axes";
+import { READINGS } from "./columns";
 import { fixed } from "../ui/format";
 import { linearTick } from "./numbers";
 import { dotRadius, GUTTER, NARROW, Plot, usePlane } from "./Plot";
@@ -36,7 +37,7 @@ export const AlphaChart = memo(function AlphaChart({ rows, reachable, height, pe
     <div ref={ref}>
       <Plot
         rows={rows}
-        quantity="alpha"
+        read={READINGS.alpha}
         name="α per layer"
         summary={alphaSummary(rows)}
         height={height}

@@ -2,6 +2,7 @@ import { memo, useMemo } from "react";
 import { Bar } from "recharts";
 import type { LayerRow } from "../../engine/api";
 import { linearAxis } from "./axes";
+import { READINGS } from "./columns";
 import { scientificTick } from "./numbers";
 import { MAX_BAR, Plot } from "./Plot";
 import { deltaSummary } from "./summaries";
@@ -10,7 +11,7 @@ import { deltaSummary } from "./summaries";
 export const DeltaChart = memo(function DeltaChart({ rows, height, pending }: { rows: LayerRow[]; height: number; pending?: boolean }) {
   const axis = useMemo(() => linearAxis(rows.map((r) => r.delta2), { fromZero: true, count: 5 }), [rows]);
   return (
-    <Plot rows={rows} quantity="delta2" name="mean δ² per layer" summary={deltaSummary(rows)} height={height} axis={axis} tickLabel={scientificTick} mark="bar" pending={pending}>
+    <Plot rows={rows} read={READINGS.delta2} name="mean δ² per layer" summary={deltaSummary(rows)} height={height} axis={axis} tickLabel={scientificTick} mark="bar" pending={pending}>
       <Bar dataKey="delta2" fill="var(--measured)" maxBarSize={MAX_BAR} isAnimationActive={false} activeBar={false} />
     </Plot>
   );

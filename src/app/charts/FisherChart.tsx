@@ -2,6 +2,7 @@ import { memo, useMemo } from "react";
 import { Line } from "recharts";
 import type { LayerRow } from "../../engine/api";
 import { decadeAxis, minorDecades } from "./axes";
+import { READINGS } from "./columns";
 import { scientificTick } from "./numbers";
 import { dotRadius, Plot } from "./Plot";
 import { fisherSummary } from "./summaries";
@@ -14,7 +15,7 @@ export const FisherChart = memo(function FisherChart({ rows, height, pending }: 
   const axis = useMemo(() => decadeAxis(rows.map((r) => r.fisher)), [rows]);
   const minor = useMemo(() => (axis && height > 150 ? minorDecades(axis.domain) : undefined), [axis, height]);
   return (
-    <Plot rows={rows} quantity="fisher" name="F per layer" summary={fisherSummary(rows)} height={height} axis={axis} log tickLabel={scientificTick} minor={minor} mark="ring" pending={pending}>
+    <Plot rows={rows} read={READINGS.fisher} name="F per layer" summary={fisherSummary(rows)} height={height} axis={axis} log tickLabel={scientificTick} minor={minor} mark="ring" pending={pending}>
       <Line dataKey={positive} type="linear" stroke="var(--measured)" strokeWidth={1.5} dot={{ r: dotRadius(rows.length, 2.5), fill: "var(--measured)", stroke: "none" }} activeDot={false} isAnimationActive={false} />
     </Plot>
   );

@@ -2,6 +2,7 @@ import { memo, useMemo } from "react";
 import { Bar } from "recharts";
 import type { LayerRow } from "../../engine/api";
 import { keptTicks } from "./axes";
+import { READINGS } from "./columns";
 import { percent } from "../ui/format";
 import { barWidth, MAX_BAR, Plot, usePlane } from "./Plot";
 import { keptSummary } from "./summaries";
@@ -18,7 +19,7 @@ export const KeptChart = memo(function KeptChart({ rows, height, pending }: { ro
   return (
     <Plot
       rows={rows}
-      quantity="kept"
+      read={READINGS.kept}
       name="kept per layer"
       summary={keptSummary(rows)}
       height={height}

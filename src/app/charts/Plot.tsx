@@ -1,8 +1,6 @@
 import { memo, type ReactNode } from "react";
 import { ComposedChart, DefaultZIndexes, usePlotArea, useYAxisScale, XAxis, YAxis, ZIndexLayer } from "recharts";
-import type { LayerRow } from "../../engine/api";
 import { layerTicks, pendingRanges, type Axis } from "./axes";
-import { QUANTITIES, type Quantity } from "./columns";
 import { useLayerCursor } from "./cursor";
 import { LayerHit } from "./LayerHit";
 import { layerRange } from "./numbers";
@@ -30,9 +28,15 @@ export function usePlane(layers: number) {
   };
 }
 
-export interface PlotProps {
-  rows: LayerRow[];
-  quantity: Quantity;
+/** What the cursor reads of a row: the number that is marked, and its words. Kept in one object for as long as it means the same. */
+export interface Reading<Row> {
+  value(row: Row): number | undefined;
+  text(row: Row): string;
+}
+
+export interface PlotProps<Row extends { layer: number }> {
+  rows: Row[];
+  read: Reading<Row>;
   /** Name of the chart for the slider over it. */
   name: string;
   /** One sentence with extremes. */
@@ -61,22 +65,23 @@ export interface PlotProps {
 }
 
 /** A layer chart: common x axis, grid, tint for what is to come, linked cursor. The series are the children. */
-export function Plot(props: PlotProps) {
+export function Plot<Row extends { layer: number }>(props: PlotProps<Row>) {
   const [ref, width] = useWidth();
   const { layer } = useLayerCursor();
   const { left, right, height } = { left: GUTTER.left, right: props.right ?? GUTTER.right, height: props.height };
-  const value = props.rows[layer]?.[props.quantity];
-  const { label, show } = QUANTITIES[props.quantity];
+  const row = props.rows[layer];
   return (
     <div className="chart plotbox" ref={ref} style={{ height }}>
-      {width > 0 && <Drawing {...props} width={width} />}
-      <LayerHit name={props.name} text={`layer ${layer}, ${label} ${value === undefined ? "not known" : show(value)}`} left={left} width={Math.max(0, width - left - right)} height={height - GUTTER.bottom} />
+      {width > 0 && <Drawing {...(props as unknown as AnyPlot)} width={width} />}
+      <LayerHit name={props.name} text={`layer ${layer}, ${row ? props.read.text(row) : "not known"}`} left={left} width={Math.max(0, width - left - right)} height={height - GUTTER.bottom} />
     </div>
   );
 }
 
+type AnyPlot = PlotProps<{ layer: number }>;
+
 // The drawing does not depend on the cursor: moving it redraws only <CursorMark>.
-const Drawing = memo(function Drawing({ rows, width, height, top = 8, right = GUTTER.right, axis, log, summary, children, under, over, ...rest }: PlotProps & { width: number }) {
+const Drawing = memo(function Drawing({ rows, width, height, top = 8, right = GUTTER.right, axis, log, summary, children, under, over, ...rest }: AnyPlot & { width: number }) {
   return (
     <ComposedChart
       width={width}
@@ -91,17 +96,17 @@ const Drawing = memo(function Drawing({ rows, width, height, top = 8, right = GU
       <XAxis dataKey="layer" type="category" scale="band" hide />
       <YAxis type="number" domain={axis?.domain ?? [0, 1]} scale={log && axis ? "log" : "linear"} allowDataOverflow hide />
       {axis && under}
-      <Frame rows={rows} axis={axis} tickLabel={rest.tickLabel} minor={rest.minor} pending={rest.pending} quantity={rest.quantity} />
+      <Frame rows={rows} axis={axis} tickLabel={rest.tickLabel} minor={rest.minor} pending={rest.pending} read={rest.read} />
       {axis && children}
       <ZIndexLayer zIndex={DefaultZIndexes.cursorLine}>
         {axis && over}
-        {axis && <CursorMark rows={rows} quantity={rest.quantity} mark={rest.mark} barShare={rest.barShare ?? 0.5} />}
+        {axis && <CursorMark rows={rows} read={rest.read} mark={rest.mark} barShare={rest.barShare ?? 0.5} />}
       </ZIndexLayer>
     </ComposedChart>
   );
 });
 
-function Frame({ rows, axis, tickLabel, minor, pending, quantity }: Pick<PlotProps, "rows" | "axis" | "tickLabel" | "minor" | "pending" | "quantity">) {
+function Frame({ rows, axis, tickLabel, minor, pending, read }: Pick<AnyPlot, "rows" | "axis" | "tickLabel" | "minor" | "pending" | "read">) {
   const plane = usePlane(rows.length);
   if (!plane) return null;
   const { left, right, top, bottom, band } = plane;
@@ -117,7 +122,7 @@ function Frame({ rows, axis, tickLabel, minor, pending, quantity }: Pick<PlotPro
         </g>
       ))}
       {pending &&
-        pendingRanges(rows.map((r) => r[quantity])).map((range) => {
+        pendingRanges(rows.map((r) => read.value(r))).map((range) => {
           const x1 = left + range[0] * band;
           const x2 = left + (range[1] + 1) * band;
           const text = `${layerRange(range)} to come`;
@@ -158,12 +163,12 @@ function Frame({ rows, axis, tickLabel, minor, pending, quantity }: Pick<PlotPro
 export const barWidth = (band: number, share: number): number => Math.min(band * share, MAX_BAR);
 export const MAX_BAR = 44;
 
-function CursorMark({ rows, quantity, mark, barShare }: { rows: LayerRow[]; quantity: Quantity; mark: PlotProps["mark"]; barShare: number }) {
+function CursorMark({ rows, read, mark, barShare }: Pick<AnyPlot, "rows" | "read" | "mark"> & { barShare: number }) {
   const plane = usePlane(rows.length);
   const { layer } = useLayerCursor();
   if (!plane || layer >= rows.length) return null;
   const x = plane.x(layer);
-  const value = rows[layer]?.[quantity];
+  const value = rows[layer] && read.value(rows[layer]);
   const y = value === undefined || mark === "none" ? undefined : plane.y(value);
   const visible = y !== undefined && Number.isFinite(y);
   const w = barWidth(plane.band, barShare);

@@ -2,6 +2,7 @@ import { memo, useMemo } from "react";
 import { Line } from "recharts";
 import type { LayerRow } from "../../engine/api";
 import { crossings, linearAxis } from "./axes";
+import { READINGS } from "./columns";
 import { fixed } from "../ui/format";
 import { linearTick } from "./numbers";
 import { dotRadius, Plot, usePlane } from "./Plot";
@@ -14,7 +15,7 @@ export const ScoreChart = memo(function ScoreChart({ rows, median, height, pendi
   // Over the series, so that no grid line crosses the words.
   const over = useMemo(() => (median === undefined ? undefined : <Median rows={rows} median={median} />), [rows, median]);
   return (
-    <Plot rows={rows} quantity="s" name="score s per layer" summary={scoreSummary(rows, { median })} height={height} axis={axis} tickLabel={tickLabel} mark="ring" pending={pending} over={over}>
+    <Plot rows={rows} read={READINGS.s} name="score s per layer" summary={scoreSummary(rows, { median })} height={height} axis={axis} tickLabel={tickLabel} mark="ring" pending={pending} over={over}>
       <Line dataKey="s" type="linear" stroke="var(--decided)" strokeWidth={1.5} dot={{ r: dotRadius(rows.length, 2.5), fill: "var(--decided)", stroke: "none" }} activeDot={false} isAnimationActive={false} />
     </Plot>
   );

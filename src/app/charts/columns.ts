@@ -1,5 +1,6 @@
 import type { LayerRow, TensorRow } from "../../engine/api";
 import type { Column } from "./csv";
+import type { Reading } from "./Plot";
 import { count, fixed, percent, scientific, UNKNOWN } from "../ui/format";
 
 type Quantity = Exclude<keyof LayerRow, "layer">;
@@ -15,6 +16,14 @@ export const QUANTITIES: Record<Quantity, { label: string; csv: string; show(val
   delta2ShareKept: { label: "share of δ²", csv: "delta2_share_kept", show: (v) => percent(v, 0), table: (v) => percent(v, 0) },
 };
 export type { Quantity };
+
+/** What the cursor of a chart reads of a layer. */
+export const READINGS = Object.fromEntries(
+  Object.entries(QUANTITIES).map(([key, { label, show }]) => {
+    const value = (row: LayerRow): number | undefined => row[key as Quantity];
+    return [key, { value, text: (row: LayerRow) => `${label} ${value(row) === undefined ? "not known" : show(value(row))}` }];
+  }),
+) as Record<Quantity, Reading<LayerRow>>;
 
 /** Layer number and the given quantities, in this order. */
 export function layerColumns(keys: readonly Quantity[]): Column<LayerRow>[] {
