@@ -3,7 +3,7 @@ import { dirname, join, relative, resolve, sep } from "node:path";
 import { describe, expect, test } from "vitest";
 
 /** Imports point up this list: a file uses its own folder and the folders above it. */
-const ORDER = ["core", "formats", "text", "store", "gpu", "kernels", "model", "activations", "generate", "fisher", "merge", "analysis", "export", "engine", "worker", "cli", "app"];
+const ORDER = ["core", "formats", "text", "store", "gpu", "kernels", "model", "activations", "generate", "fisher", "merge", "analysis", "export", "evaluate", "engine", "worker", "cli", "app"];
 /** Each package has one home. */
 const HOMES: Record<string, RegExp> = {
   "idb-keyval": /^store\/keyValue\.ts$/,
