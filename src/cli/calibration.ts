@@ -9,7 +9,8 @@ export const CALIBRATION_FLAGS = {
   calibration: { value: true }, "calibration-field": { value: true }, "calibration-samples": { value: true }, "calibration-tokens": { value: true }, "calibration-seed": { value: true },
 } as const;
 export const CALIBRATION_USAGE = `  --calibration FILE  texts of a .txt or .jsonl, for methods and stages that take them; built-in prompts when absent. With
-                      --calibration-field NAME, -samples N (100), -tokens N of a text (512), -seed N (42)`;
+                      --calibration-field NAME, -samples N (100), -tokens N of a text (512), -seed N (42); the drawn texts
+                      travel with the recipe`;
 
 type Flags = Readonly<Record<string, string[] | undefined>>;
 const bad = (sentence: string): StudioError => new StudioError("bad-request", sentence);

@@ -1,4 +1,4 @@
-import type { Recipe, Reconciliation, ReconciliationWord } from "../core/recipe";
+import type { Calibration, Recipe, Reconciliation, ReconciliationWord } from "../core/recipe";
 import { choiceText } from "../core/tensorChoice";
 import { varyingText } from "../core/varying";
 import { inParts, isFree } from "../analysis/preflightFindings";
@@ -89,6 +89,9 @@ function alphaTables(shape: CardShape): string[] {
   ]);
 }
 
+const calibrationLine = ({ source, name, samples, maxTokens, seed }: Calibration): string =>
+  `- Calibration text: ${source === "builtin" ? cell(name) : `${cell(name)}, which the recipe carries`}; ${count(samples)} texts drawn with seed ${seed}, at most ${count(maxTokens)} tokens of each.`;
+
 /**
  * README.md of the result: front matter that model hubs read, then lineage, the recipe in words and as JSON settings,
  * the share that each layer takes, calibration, and what was checked after writing. A function of its input alone.
@@ -137,6 +140,7 @@ export function modelCard(input: CardInput): string {
     ...(settings.length > 0 ? ["| setting | value |", "| --- | --- |", ...settings.map(([key, value]) => `| ${cell(key)} | ${cell(String(value))} |`), ""] : []),
     ...varying.map(([key, value]) => `- ${cell(key)} differs between tensors: ${cell(varyingText(value))}`),
     ...own,
+    ...(recipe.calibration ? [calibrationLine(recipe.calibration)] : []),
     ...(recipe.tensors && plan.leftOut ? [`- ${count(plan.leftOut.length)} tensors are left to the base: ${cell(choiceText(recipe.tensors)).replace(/\*/g, "\\*")}.`] : []),
     ...(Object.keys(choiceWords) as ReconciliationWord[]).map((key) => choiceLine(key, recipe.reconciliation)),
     ...furtherLines(input),

@@ -75,7 +75,7 @@ function Source({ calibration, busy, pasting, onPaste }: { calibration: Calibrat
         </label>
         <span className="tiny muted">or drop a .txt or .jsonl on the page</span>
       </div>
-      {given && !here && <p className="tiny muted">The recipe carries {count(calibration.texts?.length ?? 0)} drawn texts. To draw others, give the file again.</p>}
+      {given && <p className="tiny muted">The drawn texts travel with the recipe and are in the files that are written.{!here && ` There are ${count(calibration.texts?.length ?? 0)}; to draw others, give the file again.`}</p>}
     </>
   );
 }
