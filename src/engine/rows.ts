@@ -34,8 +34,13 @@ export function rowsOf(output: PassOutput, rows: readonly RowOp[]): RowOp[] {
   return rows.flatMap((row) => (row.row0 < count ? [{ ...row, row1: Math.min(row.row1, count) }] : []));
 }
 
-/** Throws "bad-recipe" for an id in `rows` that some model has no row for: there is nothing to choose from. */
+/** Throws "bad-recipe" for a choice in `rows` that is none, and for an id that some model has no row for: there is nothing to choose from. */
 export function checkRows(recipe: Recipe, outputs: readonly PassOutput[]): void {
+  for (const [id, choice] of Object.entries(recipe.reconciliation.rows ?? {})) {
+    if (["mix", "base", "finetuned"].includes(choice)) continue;
+    const path = `reconciliation.rows.${id}`;
+    throw new StudioError("bad-recipe", `Reading the recipe: ${path} is ${JSON.stringify(choice)}, expected one of mix, base, finetuned.`, { title: "No such choice", where: path, path, found: JSON.stringify(choice), expected: "mix, base or finetuned" });
+  }
   const counts = outputs.filter((o) => o.role.isEmbedding || o.role.isHead).map((o) => o.shape[0]!);
   const least = Math.min(...counts);
   const beyond = Object.keys(recipe.reconciliation.rows ?? {}).find((id) => !(Number(id) < least));

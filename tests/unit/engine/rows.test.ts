@@ -39,5 +39,7 @@ describe("rows that are a model's own", () => {
     const outputs = [output("model.embed_tokens.weight", 20), output("lm_head.weight", 24)];
     expect(() => checkRows(recipe, outputs)).toThrow(expect.objectContaining({ code: "bad-recipe", message: expect.stringContaining("reconciliation.rows.20 chooses a row, but only the ids from 0 to 19") as string }));
     expect(() => checkRows(recipe, [output("lm_head.weight", 21)])).not.toThrow();
+    const odd = tinyRecipe({ reconciliation: { rows: { 3: "tuned" as "base" } } });
+    expect(() => checkRows(odd, outputs)).toThrow('reconciliation.rows.3 is "tuned", expected one of mix, base, finetuned.');
   });
 });
