@@ -38,7 +38,7 @@ describe("licences", () => {
 });
 test("calibration text is named, with its draw", () => {
   const calibration = { source: "given" as const, name: "set.jsonl, field question", texts: ["1+1"], samples: 1000, maxTokens: 512, seed: 7 };
-  expect(modelCard({ ...input, recipe: tinyRecipe({ calibration }) })).toContain("- Calibration text: set.jsonl, field question, which the recipe carries; 1,000 texts drawn with seed 7, at most 512 tokens of each.");
+  expect(modelCard({ ...input, recipe: { ...tinyRecipe(), calibration } })).toContain("- Calibration text: set.jsonl, field question, which the recipe carries; 1,000 texts drawn with seed 7, at most 512 tokens of each.");
   expect(modelCard(input)).not.toContain("Calibration text");
 });
 test("a method without layers, before anything is checked", () => {
