@@ -1,5 +1,6 @@
-// npm test: installs what is missing, then types, lint, unit, gpu, e2e. The last line is "N passed, N failed".
-// `npm run check` is types and lint alone; `npm test -- unit gpu` picks parts.
+// npm test: installs what is missing, then types, lint and unit beside gpu, then e2e, which has the machine for itself. The last
+// line is "N passed, N failed". `npm run check` is types and lint alone; `npm test -- unit gpu` picks parts.
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { cache, ensureChromium, ensurePackages, fail, root, run } from "../../src/cli/setup.mjs";
@@ -24,30 +25,51 @@ function add(name, passed, failed, skipped = 0) {
   total.skipped += skipped;
   lines.push(`${name.padEnd(6)} ${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ""}`);
 }
-const node = (script, args, env = {}) => run(process.execPath, [join(root, "node_modules", ...script.split("/")), ...args], { env: { ...process.env, ...env }, shell: false });
+const script = (path) => join(root, "node_modules", ...path.split("/"));
+const node = (path, args, env = {}) => run(process.execPath, [script(path), ...args], { env: { ...process.env, ...env }, shell: false });
 
-if (parts.includes("types")) {
-  for (const project of ["src", "src/app", "src/cli", "tests"]) {
-    console.log(`types: ${project}`);
-    const code = node("typescript/bin/tsc", ["-p", project]);
-    add("types", code === 0 ? 1 : 0, code === 0 ? 0 : 1);
+/** Runs beside other parts. What it prints comes as it is, or, `held`, when it is over. */
+function start(path, args, held = false) {
+  const child = spawn(process.execPath, [script(path), ...args], { cwd: root, stdio: ["ignore", held ? "pipe" : "inherit", held ? "pipe" : "inherit"] });
+  const printed = [];
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk) => printed.push(chunk));
+  return new Promise((resolve) => {
+    child.on("error", () => resolve(1));
+    child.on("close", (code) => {
+      for (const chunk of printed) process.stdout.write(chunk);
+      resolve(code ?? 1);
+    });
+  });
+}
+
+async function checks() {
+  if (parts.includes("types")) {
+    for (const project of ["src", "src/app", "src/cli", "tests"]) {
+      console.log(`types: ${project}`);
+      const code = await start("typescript/bin/tsc", ["-p", project]);
+      add("types", code === 0 ? 1 : 0, code === 0 ? 0 : 1);
+    }
   }
+  if (parts.includes("lint")) {
+    console.log("lint");
+    const code = await start("eslint/bin/eslint.js", ["."]);
+    add("lint", code === 0 ? 1 : 0, code === 0 ? 0 : 1);
+  }
+  if (parts.includes("unit")) await vitest("unit", false);
 }
-if (parts.includes("lint")) {
-  console.log("lint");
-  const code = node("eslint/bin/eslint.js", ["."]);
-  add("lint", code === 0 ? 1 : 0, code === 0 ? 0 : 1);
-}
-for (const project of ["unit", "gpu"].filter((p) => parts.includes(p))) {
+
+async function vitest(project, held) {
   const out = join(cache, `${project}.json`);
   rmSync(out, { force: true });
-  const code = node("vitest/vitest.mjs", ["run", "--project", project, "--reporter=dot", "--reporter=json", `--outputFile=${out}`]);
+  const code = await start("vitest/vitest.mjs", ["run", "--project", project, "--reporter=dot", "--reporter=json", `--outputFile=${out}`], held);
   const report = existsSync(out) ? JSON.parse(readFileSync(out, "utf8")) : undefined;
   // A file that does not load has no tests of its own, yet it failed; so did a run that wrote no report.
   const broken = report?.testResults.filter((file) => file.status === "failed" && file.assertionResults.length === 0).length ?? 1;
   const failed = (report?.numFailedTests ?? 0) + broken;
   add(project, report?.numPassedTests ?? 0, failed + (code !== 0 && failed === 0 ? 1 : 0), (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0));
 }
+
+await Promise.all([checks(), parts.includes("gpu") ? vitest("gpu", parts.length > 1) : undefined]);
 if (parts.includes("e2e")) {
   const out = join(cache, "e2e.json");
   rmSync(out, { force: true });
