@@ -131,7 +131,7 @@ export const fisherAveragePass: GpuPass = {
       const own = all.map((p, k) => sums[k]!.get(p.nameOf(output)));
       if (own.some((s) => s === undefined)) unknown.push(output.name);
       const stats = changed.get(output.name)!;
-      run.onTensor({ ...stats, study: { fisher: { norms, means, known: own.every((s) => s !== undefined) } }, experts: stats.experts.map((e, k) => (own[k] ? { ...e, fisherSum: own[k].sum } : e)) });
+      run.onTensor({ ...stats, study: { fisher: { norms, means, own: own.map((s, k) => (s ? s.sum / all[k]!.model.tensors.get(all[k]!.nameOf(output))!.elements : 0)), known: own.every((s) => s !== undefined) } }, experts: stats.experts.map((e, k) => (own[k] ? { ...e, fisherSum: own[k].sum } : e)) });
     }
     return {
       losses, tokens: tokensIn(sequences),

@@ -29,8 +29,8 @@ export interface TensorStudy {
   delta2Means?: number[];
   /** Entries that a model changes alone, and together with others. */
   touched?: { alone: number; shared: number }[];
-  /** Of each model that is averaged, |F|_2 over all of it and the mean of F; `known`: whether all have a Fisher of this tensor. */
-  fisher?: { norms: number[]; means: number[]; known: boolean };
+  /** Of each model that is averaged: |F|_2 and the mean of F over all of it, and the mean over this tensor; `known`: whether all have a Fisher of it. */
+  fisher?: { norms: number[]; means: number[]; own: number[]; known: boolean };
   /** Of the tensor's layer in each model, and of each model: alpha and tau of Sens-Merging. */
   sensitivity?: { alphas: number[]; taus: number[] };
 }

@@ -24,5 +24,5 @@ export function unstudied(study: Study | undefined, models: number, rows: number
 /** The same for what the passes of methods find that measure with gradients: every model counts alike. The base may be one more. */
 export function unmeasured(models: number): TensorStudy {
   const ones = new Array<number>(models + 1).fill(1);
-  return { fisher: { norms: ones, means: ones, known: true }, sensitivity: { alphas: ones.slice(1), taus: ones.slice(1) } };
+  return { fisher: { norms: ones, means: ones, own: ones, known: true }, sensitivity: { alphas: ones.slice(1), taus: ones.slice(1) } };
 }

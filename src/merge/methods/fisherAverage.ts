@@ -1,5 +1,6 @@
 import { StudioError } from "../../core/errors";
 import type { Params } from "../../core/params";
+import type { TensorStudy } from "../../fisher/study";
 import { defineMethod } from "./defineMethod";
 import { randomInputs } from "./fimParams";
 import { studied } from "./studied";
@@ -16,6 +17,24 @@ export function averageWeights(params: Params, weights: readonly number[]): numb
   if (all.some((w) => w < 0) || all.every((w) => w === 0))
     throw new StudioError("bad-recipe", `Merging with Fisher averaging: the weights are ${all.join(", ")}; none may be below 0, and one must be above. Change a weight.`, { title: "Weights that make no mean", found: all.join(", "), expected: "0 or more, one of them above 0" });
   return all;
+}
+
+/** Of each model that takes part: c_k up to a factor of all, the least F that counts, and its share of the plain mean. */
+function partsOf(params: Params, weights: readonly number[], { norms, means }: NonNullable<TensorStudy["fisher"]>): { c: number; least: number; share: number }[] {
+  const all = averageWeights(params, weights);
+  const sum = all.reduce((a, b) => a + b, 0);
+  const by = all.map((w, k) => (params.normalize === true && norms[k]! > 0 ? w / norms[k]! : w));
+  const most = Math.max(...by);
+  const floor = (k: number): number => (params.floor as number) * (params.floorUnit === "mean" ? means[k]! : 1);
+  return all.map((w, k) => ({ c: by[k]! / most, least: k === 0 || params.floorOn === "all" ? floor(k) : 0, share: w / sum }));
+}
+
+/** Share of each fine-tuned model in a tensor whose entries were all the tensor's mean; single entries differ. */
+function tensorShares(params: Params, weights: readonly number[], study: NonNullable<TensorStudy["fisher"]>): number[] {
+  const parts = partsOf(params, weights, study);
+  const by = parts.map(({ c, least }, k) => c * Math.max(study.own[k]!, least));
+  const total = by.reduce((a, b) => a + b, 0);
+  return weights.map((_, k) => (study.known && total > 0 ? by[k]! / total : parts[k]!.share));
 }
 
 /**
@@ -44,7 +63,7 @@ export const fisherAverage = defineMethod({
     },
     baseWeight: { kind: "number", label: "Base weight", help: "weight of the base, where it takes part", effect: "at-once", default: 1, min: 0, max: 4, step: 0.05 },
     normalize: { kind: "flag", label: "Normalize the Fishers", help: "divide each model’s weight by the norm of its Fisher, so that no model wins by larger gradients alone", effect: "at-once", default: true },
-    floor: { kind: "number", label: "Floor", help: "a smaller Fisher counts as this much; the published 1e-6 is made for the Fisher of classifiers", effect: "at-once", default: 1e-6, min: 0, max: 1 },
+    floor: { kind: "number", label: "Floor", help: "a smaller Fisher counts as this much; the published 1e-6 is made for the Fisher of classifiers", effect: "at-once", default: 1e-6, min: 0, max: 1, step: 1e-6 },
     floorOn: {
       kind: "choice", label: "Floor holds for", help: "the first model alone wins where no model has a Fisher; with all, the models are averaged there", effect: "at-once", default: "target",
       options: [{ value: "target", label: "First model" }, { value: "all", label: "All models" }],
@@ -73,28 +92,19 @@ export const fisherAverage = defineMethod({
     const all = averageWeights(params, weights);
     const mean = study?.fisher?.means[0];
     return [
-      `The Fisher is the sequence-level one: the gradient of a whole sequence, squared. The published method has a classifier’s.`,
+      "The Fisher is the sequence-level one: the gradient of a whole sequence, squared. The published method has a classifier’s.",
+      ...(study?.fisher ? ["α is the share that a tensor’s mean Fisher would give; every entry has a share of its own."] : []),
       ...(all.length === 1 ? ["Only one model takes part, so the result is that model."] : []),
       ...(mean !== undefined && params.floorUnit === "absolute" && (params.floor as number) > mean ? [`The floor ${String(params.floor)} is above the mean Fisher of the first model, ${mean.toPrecision(2)}, so ${params.floorOn === "target" ? "most entries stay those of that model" : "most entries are averaged alike"}. Lower it, or take it as a share of the mean.`] : []),
       ...(params.floor === 0 ? ["Without a floor, entries in which no model has a Fisher take the plain mean of the models."] : []),
     ];
   },
+  tensorShares: (params, weights, { fisher }) => tensorShares(params, weights, fisher!),
   planTensor: ({ params, weights, tensor, study }) => {
-    const all = averageWeights(params, weights);
-    const sum = all.reduce((a, b) => a + b, 0);
-    const { norms, means, known } = studied(study?.fisher, tensor.name);
-    const mean = all.map((w) => w / sum);
-    if (!known) return { kind: "combine", baseCoefficient: mean[weights.length] ?? 0, coefficients: mean.slice(0, weights.length) };
-    const by = all.map((w, k) => (params.normalize === true && norms[k]! > 0 ? w / norms[k]! : w));
-    const most = Math.max(...by);
-    return {
-      kind: "weighted",
-      parts: by.map((c, k) => ({
-        ...(k < weights.length ? { source: k } : {}),
-        coefficient: (c / most) * SCALE,
-        least: k === 0 || params.floorOn === "all" ? (params.floor as number) * (params.floorUnit === "mean" ? means[k]! : 1) : 0,
-        share: mean[k]!,
-      })),
-    };
+    const fisher = studied(study?.fisher, tensor.name);
+    const parts = partsOf(params, weights, fisher);
+    const of = (k: number): number => parts[k]?.share ?? 0;
+    if (!fisher.known) return { kind: "combine", baseCoefficient: of(weights.length), coefficients: weights.map((_, k) => of(k)) };
+    return { kind: "weighted", parts: parts.map(({ c, least, share }, k) => ({ ...(k < weights.length ? { source: k } : {}), coefficient: c * SCALE, least, share })) };
   },
 });

@@ -36,7 +36,7 @@ export const sensMerging = defineMethod({
   gpuPass: "sensitivity",
   params: {
     lambda: { kind: "number", label: "Scale λ", help: "multiplies every share, as in task arithmetic; how the paper lets it enter is unverified", effect: "at-once", default: 0.7, min: -2, max: 3, step: 0.05, varies: "tensor" },
-    temperature: { kind: "number", label: "Temperature T", help: "a larger T makes the shares more alike; below 0.1 they begin to differ much", effect: "at-once", default: 2, min: 0.001, max: 100, step: 0.1 },
+    temperature: { kind: "number", label: "Temperature T", help: "a larger T makes the shares more alike; below 0.1 they begin to differ much", effect: "at-once", default: 2, min: 0.001, max: 20, step: 0.1 },
   },
   presets: [
     { id: "l2s-1.5b", label: "Long-to-Short, 1.5B: λ 0.4, T 3", params: { lambda: 0.4, temperature: 3 } },

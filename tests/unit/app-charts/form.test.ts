@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { layerForKey } from "../../../src/app/charts/cursor";
 import { hasSlider, numberText, parseNumber, sliderPercent, sliderStep } from "../../../src/app/panels/shape/paramText";
-import { readRecipe } from "../../../src/app/panels/shape/recipeFile";
 import { passFacts, passSentence, quantitiesOf, shapeState, emptyRows } from "../../../src/app/panels/shape/shapeModel";
 import { hashGroups, nameProblem, reportText, shardChoices, verdictOf } from "../../../src/app/panels/save/saveModel";
 import type { NumberSpec } from "../../../src/core/params";
@@ -30,6 +29,7 @@ describe("number boxes", () => {
     expect(numberText(8, integer)).toBe("8");
     expect(numberText(1e-8, spec())).toBe("1e-8");
   });
+    expect(numberText(0.000001, spec())).toBe("1e-6");
   test("what is shown reads back as the value", () => {
     for (const v of [0, 0.2, 0.05, 0.333, 1, 1e-7]) expect(parseNumber(numberText(v, spec()), spec())).toEqual({ ok: true, value: v });
   });
@@ -76,29 +76,6 @@ describe("layer keys", () => {
   test("move the cursor", () => {
     const at = { layer: 14, layers: 28 };
     expect(["ArrowLeft", "ArrowRight", "Home", "End", "a"].map((key) => layerForKey(key, at))).toEqual([13, 15, 0, 27, undefined]);
-  });
-});
-
-describe("readRecipe", () => {
-  const read = (value: unknown) => readRecipe(typeof value === "string" ? value : JSON.stringify(value), recipe, [method, dataFree]);
-  test("fills what is not said and keeps what is", () => {
-    const result = read({ version: 1, method: "fim-ties", base: { name: "b2", hash: "aa" }, models: [{ name: "t2" }], params: { r: 0.3 }, output: { name: "other" } });
-    expect(result).toMatchObject({ ok: true, recipe: { params: { r: 0.3, N: 8, len: 64, seed: 42 }, output: { name: "other", maxShardBytes: 5e9 }, reconciliation: recipe.reconciliation } });
-  });
-  test.each([
-    ["{", /not JSON/],
-    [[1], /not a recipe/],
-    [{ version: 2 }, /version 2/],
-    [{ version: 1, method: "magic" }, /"magic" is not known.*fim-ties, linear/],
-    [{ version: 1, method: "linear", models: [{ name: "t" }] }, /no base/],
-    [{ version: 1, method: "linear", base: { name: "b" }, models: [] }, /no fine-tuned/],
-    [{ version: 1, method: "linear", base: { name: "b" }, models: [{ name: "t" }], params: { r: 1 } }, /no option "r"/],
-    [{ version: 1, method: "fim-ties", base: { name: "b" }, models: [{ name: "t" }], params: { r: [1] } }, /"r" is \[1\]/],
-    [{ version: 1, method: "fim-ties", base: { name: "b" }, models: [{ name: "t" }], tokens: [[-1]] }, /token ids/],
-  ])("refuses %j", (value, sentence) => {
-    const result = read(value);
-    expect(result.ok).toBe(false);
-    if (!result.ok) expect(result.sentence).toMatch(sentence);
   });
 });
 

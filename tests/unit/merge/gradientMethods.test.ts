@@ -48,7 +48,7 @@ describe("Sens-Merging, METHODS 6", () => {
 });
 
 describe("Fisher-weighted averaging, METHODS 10", () => {
-  const fisher = (norms: number[], known = true): TensorStudy => ({ fisher: { norms, means: norms, known } });
+  const fisher = (norms: number[], known = true): TensorStudy => ({ fisher: { norms, means: norms, own: norms, known } });
   const value = (given: Params, weights: number[], study: TensorStudy, theta: number[], F: number[]): number => {
     const op = plan("fisher-average", given, weights, study);
     if (op.kind !== "weighted") throw new Error(op.kind);
@@ -77,6 +77,10 @@ describe("Fisher-weighted averaging, METHODS 10", () => {
     expect(op.kind === "weighted" && op.parts.map((p) => [p.source, p.least, p.share])).toEqual([[0, 1e-6, 0.5], [undefined, 0, 0.5]]);
     expect(op.kind === "weighted" && op.parts[0]!.coefficient / op.parts[1]!.coefficient).toBe(4);
     expect([averagesBase({ includeBase: "auto" }, 1), averagesBase({ includeBase: "auto" }, 2), averagesBase({ includeBase: "yes" }, 2), averagesBase({ includeBase: "no" }, 1)]).toEqual([true, false, true, false]);
+    const shares = (given: Params, weights: number[], study: TensorStudy): number[] => methodOf("fisher-average").tensorShares!(resolveParams(methodOf("fisher-average"), given), weights, study);
+    expect(shares({ normalize: false }, [1, 1], fisher([3, 1]))).toEqual([0.75, 0.25]);
+    expect(shares({}, [1], fisher([3, 1]))).toEqual([0.5]);
+    expect(shares({}, [1, 3], fisher([3, 1], false))).toEqual([0.25, 0.75]);
     expect(() => plan("fisher-average", {}, [-1, 2], fisher([1, 1]))).toThrow("none may be below 0");
     expect(() => plan("fisher-average", {}, [0, 0], fisher([1, 1]))).toThrow("one must be above");
   });

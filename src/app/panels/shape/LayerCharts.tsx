@@ -91,7 +91,7 @@ export function SmallCharts({ rows, name, expert, quantities, pending, trimLabel
   return (
     <div className="grid2 layer-charts">
       {has("fisher") && (
-        <TwinPanel {...common} title="F" sub={pending ? "appears block by block, last layer first" : "mean squared gradient of the base, log"} keys={["fisher"]}>
+        <TwinPanel {...common} title="F" sub={pending ? "appears block by block, last layer first" : "mean squared gradient, log"} keys={["fisher"]}>
           <FisherChart {...shared} />
         </TwinPanel>
       )}

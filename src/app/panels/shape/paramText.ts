@@ -6,10 +6,11 @@ type Numeric = Pick<NumberSpec, "min" | "max" | "step" | "integer"> | Pick<Numbe
 const decimalsOf = (value: number): number => /\.(\d+)$/.exec(String(value))?.[1]?.length ?? 0;
 const isInteger = (spec: Numeric): boolean => ("integer" in spec && spec.integer === true) || false;
 
-/** As shown in the box: whole numbers plain, others with two decimals or as many as they have. */
+/** As shown in the box: whole numbers plain, tiny ones with an exponent, others with two decimals or as many as they have. */
 export function numberText(value: number, spec: Numeric): string {
   if (!Number.isFinite(value)) return "";
   if (isInteger(spec) || /e/.test(String(value))) return String(value);
+  if (value !== 0 && Math.abs(value) < 1e-4) return value.toExponential();
   return value.toFixed(Math.max(2, Math.min(6, Math.max(decimalsOf(value), decimalsOf(spec.step ?? 0.01)))));
 }
 
