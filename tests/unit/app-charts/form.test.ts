@@ -28,8 +28,8 @@ describe("number boxes", () => {
     expect(numberText(0.125, spec())).toBe("0.125");
     expect(numberText(8, integer)).toBe("8");
     expect(numberText(1e-8, spec())).toBe("1e-8");
-  });
     expect(numberText(0.000001, spec())).toBe("1e-6");
+  });
   test("what is shown reads back as the value", () => {
     for (const v of [0, 0.2, 0.05, 0.333, 1, 1e-7]) expect(parseNumber(numberText(v, spec()), spec())).toEqual({ ok: true, value: v });
   });
