@@ -1,4 +1,5 @@
 import { randomUniform, hashName } from "../core/random";
+import type { EvaluationSummary, MeanInterval } from "../core/trying";
 import type { EqualityRule, FoundAnswer } from "../text/answers";
 
 /** One response to a problem, and how it was judged. */
@@ -21,24 +22,6 @@ export interface JudgedProblem {
   responses: Response[];
 }
 
-/** A mean with the ends of its 95 % interval. */
-export interface Interval {
-  mean: number;
-  low: number;
-  high: number;
-}
-
-export interface Summary {
-  problems: number;
-  /** Share of problems whose first response is right. */
-  accuracy: Interval;
-  /** Tokens of the first responses, right or wrong, truncated ones included. */
-  length: Interval;
-  medianLength: number;
-  truncated: number;
-  reflecting: number;
-}
-
 export const isRight = ({ verdict }: Pick<Response, "verdict">): boolean => verdict !== "different";
 
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
@@ -52,7 +35,7 @@ export function median(values: readonly number[]): number {
 const RESAMPLES = 1000;
 
 /** Mean and percentile bootstrap over problems: 1000 resamples with a counter-based generator, so that equal inputs give equal bars. */
-export function bootstrap(values: readonly number[], seed = 42): Interval {
+export function bootstrap(values: readonly number[], seed = 42): MeanInterval {
   const n = values.length;
   if (n === 0) return { mean: NaN, low: NaN, high: NaN };
   const key = (hashName("bootstrap") ^ seed) >>> 0;
@@ -65,7 +48,7 @@ export function bootstrap(values: readonly number[], seed = 42): Interval {
 }
 
 /** What a set of judged problems comes to. Source: METHODS 12 (accuracy and length of sample 0; mean over all items). */
-export function summarise(problems: readonly JudgedProblem[], seed?: number): Summary {
+export function summarise(problems: readonly JudgedProblem[], seed?: number): EvaluationSummary {
   const first = problems.flatMap((p) => p.responses.slice(0, 1));
   const lengths = first.map((r) => r.tokens);
   const share = (has: (r: Response) => boolean): number => (first.length === 0 ? NaN : first.filter(has).length / first.length);
@@ -80,7 +63,7 @@ export function summarise(problems: readonly JudgedProblem[], seed?: number): Su
 }
 
 /** Summaries of the problems of each tier, in the order in which tiers come. */
-export function byTier(problems: readonly JudgedProblem[]): Map<string, Summary> {
+export function byTier(problems: readonly JudgedProblem[]): Map<string, EvaluationSummary> {
   const tiers = new Map<string, JudgedProblem[]>();
   for (const problem of problems) if (problem.tier !== undefined) tiers.set(problem.tier, [...(tiers.get(problem.tier) ?? []), problem]);
   return new Map([...tiers].map(([tier, list]) => [tier, summarise(list)]));
@@ -99,5 +82,5 @@ export function majorityRight(responses: readonly Response[], n: number, countEm
 }
 
 /** The curve of maj@n over problems that have at least n responses each. */
-export const majorityCurve = (problems: readonly JudgedProblem[], counts: readonly number[], seed?: number): { n: number; accuracy: Interval }[] =>
+export const majorityCurve = (problems: readonly JudgedProblem[], counts: readonly number[], seed?: number): { n: number; accuracy: MeanInterval }[] =>
   counts.filter((n) => problems.length > 0 && problems.every((p) => p.responses.length >= n)).map((n) => ({ n, accuracy: bootstrap(problems.map((p) => (majorityRight(p.responses, n) ? 1 : 0)), seed) }));

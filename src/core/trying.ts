@@ -1,0 +1,113 @@
+import type { Recipe } from "./recipe";
+
+/** Whose answers: a stored model's, or those of the model that a recipe would make, which is not written. */
+export type TryModel = { kind: "model"; id: string } | { kind: "merge"; recipe: Recipe };
+
+/** How prompts become answers. Temperature 0 is greedy. */
+export interface TryOptions {
+  maxNewTokens: number;
+  temperature: number;
+  /** 0: all. */
+  topK: number;
+  topP: number;
+  repetitionPenalty: number;
+  seed: number;
+  /** `raw`: the prompt as it is; `chat`: through the model's chat template. */
+  prompt: "raw" | "chat";
+  system?: string;
+  /** In place of the model's own. */
+  stopIds?: number[];
+}
+
+export const GREEDY_OPTIONS: TryOptions = { maxNewTokens: 512, temperature: 0, topK: 0, topP: 1, repetitionPenalty: 1, seed: 42, prompt: "chat" };
+
+/** What is to be known before a model answers. */
+export interface TryFacts {
+  /** Where it stops, with the files that say so. */
+  stops: { id: number; text: string | undefined; from: string[] }[];
+  chatTemplate: boolean;
+  /** Tokens that prompt and answer may have together. */
+  context: number | undefined;
+  /** From generation_config.json, for the form. */
+  maxNewTokens: number | undefined;
+  /** Set where the weights do not fit the GPU budget: they are read again for every token. */
+  bytesPerToken: number | undefined;
+}
+
+export type StopReason = "stop id" | "length" | "context" | "cancelled";
+
+export interface TryAnswer {
+  text: string;
+  ids: number[];
+  promptTokens: number;
+  stop: StopReason;
+  seconds: number;
+  tokensPerSecond: number;
+}
+
+/** What has come so far of one answer. */
+export interface TryPiece {
+  /** Of the prompt. */
+  index: number;
+  text: string;
+  tokens: number;
+}
+
+export interface Problem {
+  prompt: string;
+  answer: string;
+  tier?: string;
+}
+
+/** How an extracted answer was found and judged; the rules in words. */
+export interface JudgedAnswer {
+  text: string;
+  tokens: number;
+  truncated: boolean;
+  /** The answer that was read out of it, and by which rule. */
+  found: string;
+  rule: string;
+  right: boolean;
+  /** Why it counts, or does not: "same number". */
+  verdict: string;
+  reflects: boolean;
+}
+
+export interface EvaluatedItem {
+  /** Of the problem. */
+  index: number;
+  /** The first is what accuracy and length are taken from. */
+  responses: JudgedAnswer[];
+}
+
+export interface MeanInterval {
+  mean: number;
+  /** Ends of the 95 % interval by bootstrap over problems. */
+  low: number;
+  high: number;
+}
+
+export interface EvaluationSummary {
+  problems: number;
+  accuracy: MeanInterval;
+  length: MeanInterval;
+  medianLength: number;
+  /** Shares of the first responses. */
+  truncated: number;
+  reflecting: number;
+}
+
+export interface Evaluation {
+  name: string;
+  /** Of a merge. */
+  recipeHash?: string;
+  options: TryOptions;
+  samples: number;
+  summary: EvaluationSummary;
+  tiers: { tier: string; summary: EvaluationSummary }[];
+  /** maj@n, where several responses were drawn. */
+  majority: { n: number; accuracy: MeanInterval }[];
+  items: EvaluatedItem[];
+  seconds: number;
+  tokensPerSecond: number;
+}
