@@ -22,6 +22,28 @@ export function project(op: ProjectOp, theta0: Float32Array, slice: OpSlice): Fl
   return sum;
 }
 
+/**
+ * How far two computations of the same rows in f32 may lie apart, whatever the order of their sums and with or without fused
+ * multiply-adds: 2 gamma sum_k sum_j |A_k[i, j]| |theta_k - theta0|[j], gamma = (d + 2 K) 2^-24.
+ * Source: Higham, Accuracy and Stability of Numerical Algorithms, 3.1.
+ */
+export function projectSlack(op: ProjectOp, slice: OpSlice): Float64Array {
+  const d = op.cols;
+  const theta0 = toFloat32(slice.base!.bytes, slice.base!.dtype);
+  const slack = new Float64Array(theta0.length);
+  const factor = 2 * (d + 2 * op.matrices.length) * 2 ** -24;
+  op.matrices.forEach((a, k) => {
+    const theta = toFloat32(slice.experts[k]!.bytes, slice.experts[k]!.dtype);
+    for (let row = 0; row < slack.length; row += d)
+      for (let i = 0; i < d; i++) {
+        let sum = 0;
+        for (let j = 0; j < d; j++) sum += Math.abs(a[i * d + j]! * (theta[row + j]! - theta0[row + j]!));
+        slack[row + i]! += factor * sum;
+      }
+  });
+  return slack;
+}
+
 function dotInFours(a: Float32Array, at: number, x: Float32Array, row: number, d: number): number {
   let sum = 0;
   for (let j = 0; j < d; j += 4) {
