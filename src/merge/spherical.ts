@@ -69,7 +69,8 @@ export function multislerp(G: Gram, weights: readonly number[], normalize: boole
   const mean = w.map((x, i) => x * unit[i]!);
   const meanNorm = Math.sqrt(squared(G, mean));
   if (meanNorm < eps) {
-    if (count === 2) return w;
+    // Tensors of zeros have no directions that could cancel: what no model changes stays.
+    if (count === 2 || length.every((n) => n === 0)) return w;
     throw new StudioError("bad-recipe", `Merging with Multi-SLERP: the directions of ${count} models cancel in ${where}, so there is no mean direction. Change a weight.`, { title: "Directions cancel", where });
   }
   const m = scale(mean, 1 / meanNorm);

@@ -1,5 +1,5 @@
 /** Data-free methods on one whole tensor in float64, from METHODS 3, 4 and 9: plain loops, no slices, no Gram matrices, no operations. */
-import { combine, karcherReference, modelStockReference, multislerpReference, nuslerpReference, slerpReference } from "./spherical";
+import { karcherReference, modelStockReference, multislerpReference, nuslerpReference, slerpReference } from "./spherical";
 
 export interface WholeTensor {
   base: number[];
@@ -29,7 +29,8 @@ function elected(x: readonly number[][], part: (k: number) => number, divisor: (
 export const slerp = (t: WholeTensor, at: number): number[] => slerpReference(t.base, t.models[0]!, at);
 
 export function nuslerp(t: WholeTensor, how: "tensor" | "row" | "column", changes: boolean): number[] {
-  const share = t.weights[1]! / (t.weights[0]! + t.weights[1]!);
+  const both = t.weights[0]! + t.weights[1]!;
+  const share = Math.abs(both) < 1e-6 ? 0.5 : t.weights[1]! / both;
   const [a, b] = (changes ? delta(t) : t.models) as [number[], number[]];
   const out = zeros(t);
   const lines = how === "tensor" ? [a.map((_, i) => i)] : how === "row" ? Array.from({ length: a.length / t.cols }, (_, r) => Array.from({ length: t.cols }, (_, c) => r * t.cols + c)) : Array.from({ length: t.columns }, (_, c) => Array.from({ length: a.length / t.columns }, (_, r) => r * t.columns + c));
@@ -48,17 +49,16 @@ export function modelStock(t: WholeTensor, byRow: boolean): number[] {
   }).flat();
 }
 
-/** Breadcrumbs: largest first, equal sizes by lowest index. */
-export function breadcrumbs(t: WholeTensor, density: number, gamma: number, lambda: number, ties: boolean): number[] {
+/** Breadcrumbs: largest first, equal sizes by lowest index; the largest gamma n go, and as many of the smallest that density n stay. */
+export function breadcrumbsKept(t: WholeTensor, density: number, gamma: number): boolean[][] {
   const n = t.base.length;
   const kept = density >= 1 ? n : Math.trunc(density * n);
   const top = Math.min(Math.trunc(gamma * n), n - kept);
-  const x = delta(t).map((d, k) => {
+  return delta(t).map((d) => {
     const order = d.map((_, i) => i).sort((p, q) => Math.abs(d[q]!) - Math.abs(d[p]!) || p - q);
-    const keep = new Set(order.slice(density >= 1 ? 0 : top, density >= 1 ? n : top + kept));
-    return d.map((v, i) => (keep.has(i) ? t.weights[k]! * v : 0));
+    const keep = new Set(order.slice(top, top + kept));
+    return d.map((_, i) => keep.has(i));
   });
-  return add(t.base, (ties ? elected(x, () => 1, () => 1) : combine(x.map(() => 1), x)).map((v) => lambda * v));
 }
 
 export function sce(t: WholeTensor, share: number): number[] {

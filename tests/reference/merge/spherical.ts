@@ -40,12 +40,14 @@ export function multislerpReference(vectors: readonly Vector[], weights: Vector,
 /** The mean on the sphere by its definition: no tangent is left over. Plain gradient steps, many of them. */
 export function karcherReference(vectors: readonly Vector[], steps = 500): number[] {
   const units = vectors.filter((v) => norm(v) > 0).map((v) => times(v, 1 / norm(v)));
+  if (units.length === 0) return vectors[0]!.map(() => 0);
   let u = times(add(...units), 1 / units.length);
-  u = times(u, 1 / norm(u));
+  u = norm(u) < 1e-5 ? [...units[0]!] : times(u, 1 / norm(u));
   for (let step = 0; step < steps; step++) {
     const logs = units.map((v) => {
       const w = Math.acos(cosine(dot(u, v)));
-      return w < 1e-12 ? v.map(() => 0) : times(add(v, times(u, -dot(u, v))), w / Math.sin(w));
+      // Opposite to the mean all ways are equally short.
+      return w < 1e-12 || Math.sin(w) < 1e-7 ? v.map(() => 0) : times(add(v, times(u, -dot(u, v))), w / Math.sin(w));
     });
     u = add(u, times(add(...logs), 1 / units.length));
     u = times(u, 1 / norm(u));
