@@ -73,4 +73,4 @@ export function requireText(label: string, { recipe }: Pick<RecipeContext, "reci
 }
 
 /** The recipe's token ids, else its calibration text in the base's tokenizer: one text that all models read. */
-export const textSequences = async ({ recipe, base }: Pick<RecipeContext, "recipe" | "base">): Promise<number[][]> => recipe.tokens ?? calibrationSequences(recipe.calibration!, base);
+export const textSequences = async ({ recipe, base }: Pick<RecipeContext, "recipe" | "base">, signal?: AbortSignal): Promise<number[][]> => recipe.tokens ?? calibrationSequences(recipe.calibration!, base, signal);

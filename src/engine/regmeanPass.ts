@@ -61,9 +61,9 @@ function walkers(context: RecipeContext, inputs: ReadonlyMap<string, Input>): Ch
 }
 
 /** The recipe's token ids, else its text as this model's own tokenizer, or where it has none the base's, reads it. */
-async function sequencesFor({ recipe, base }: RecipeContext, model: Checkpoint): Promise<number[][]> {
+async function sequencesFor({ recipe, base }: RecipeContext, model: Checkpoint, signal?: AbortSignal): Promise<number[][]> {
   if (recipe.tokens) return recipe.tokens;
-  return calibrationSequences(recipe.calibration!, (await model.text("tokenizer.json")) === undefined ? base : model);
+  return calibrationSequences(recipe.calibration!, (await model.text("tokenizer.json")) === undefined ? base : model, signal);
 }
 
 /** Finds the projections of every linear layer: one model after the other, block by block; of earlier models only the Gram matrices wait. */
@@ -122,7 +122,7 @@ export const regmeanPass: GpuPass = {
     await runChangePass(context, { ...run, journal: undefined, onTensor: (stats) => (run.onTensor(stats), meter.emit((work += CHANGE))) });
     meter.phase("texts");
     const texts: number[][][] = [];
-    for (const model of models) texts.push(await sequencesFor(context, model));
+    for (const model of models) texts.push(await sequencesFor(context, model, signal));
     const tokens = texts.reduce((sum, sequences) => sum + sequences.reduce((s, q) => s + q.length, 0), 0);
     meter.count(`${texts[0]?.length ?? 0} texts, ${tokens} tokens over ${models.length} models`);
 

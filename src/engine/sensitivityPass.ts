@@ -109,7 +109,7 @@ export const sensitivityPass: GpuPass = {
       return { losses: [], tokens: 0, warnings: [] };
     }
     meter.phase("texts");
-    const sequences = await textSequences(context);
+    const sequences = await textSequences(context, signal);
     const tokens = tokensIn(sequences);
     meter.count(`${sequences.length} texts, ${tokens} tokens`);
     const on = { facts: gpu.facts, gpuBytes: gpu.budgetBytes };

@@ -36,7 +36,7 @@ export async function measureStage(host: Omit<PassHost, "shapeOf">, context: Rec
   const { post, params } = stagesOf(context)[index]!;
   const base = resources.timed(context.base);
   const calibration = context.recipe.calibration!;
-  const sequences = await calibrationSequences(calibration, context.base);
+  const sequences = await calibrationSequences(calibration, context.base, signal);
   const tokens = sequences.reduce((sum, s) => sum + s.length, 0);
   const { layers } = parseModelConfig(context.base.config);
   const both = post.measures === "both";

@@ -1,5 +1,5 @@
 import { chooseTexts, type CalibrationFacts } from "../core/calibration";
-import { StudioError } from "../core/errors";
+import { StudioError, throwIfCancelled } from "../core/errors";
 import type { Calibration } from "../core/recipe";
 import type { Checkpoint } from "../core/tensors";
 import { PROMPTS, promptText } from "./prompts";
@@ -22,12 +22,22 @@ const plural = (n: number, one: string, many = `${one}s`): string => `${n.toLoca
  * than two tokens is dropped. Throws "bad-file" without a usable tokenizer.json, or when it makes ids that the model has
  * no row for, and "bad-recipe" when no text is left.
  */
-export async function tokeniseCalibration(calibration: Calibration, checkpoint: Checkpoint): Promise<{ sequences: number[][]; facts: CalibrationFacts }> {
+export async function tokeniseCalibration(calibration: Calibration, checkpoint: Checkpoint, signal?: AbortSignal): Promise<{ sequences: number[][]; facts: CalibrationFacts }> {
   const texts = calibrationTexts(calibration);
   const tokenizer = await tokenizerOf(checkpoint);
   const context = checkpoint.config.max_position_embeddings;
   const limit = Math.min(calibration.maxTokens, typeof context === "number" && context > 0 ? context : Infinity);
-  const chosen = chooseTexts(texts.length, calibration.samples, calibration.seed).map((i) => ({ text: texts[i]!, ids: tokenizer.encode(texts[i]!) }));
+  const chosen: { text: string; ids: number[] }[] = [];
+  let turn = performance.now();
+  for (const i of chooseTexts(texts.length, calibration.samples, calibration.seed)) {
+    throwIfCancelled(signal);
+    // A turn for messages, among which may be the one that cancels: two megabytes of text take seconds.
+    if (performance.now() - turn > 100) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      turn = performance.now();
+    }
+    chosen.push({ text: texts[i]!, ids: tokenizer.encode(texts[i]!) });
+  }
   const kept = chosen.filter(({ ids }) => ids.length >= 2);
   const sequences = kept.map(({ ids }) => ids.slice(0, limit));
   if (sequences.length === 0 || limit < 2)
@@ -56,6 +66,6 @@ export async function tokeniseCalibration(calibration: Calibration, checkpoint: 
 }
 
 /** Token ids of each chosen calibration text: see `tokeniseCalibration`. */
-export async function calibrationSequences(calibration: Calibration, checkpoint: Checkpoint): Promise<number[][]> {
-  return (await tokeniseCalibration(calibration, checkpoint)).sequences;
+export async function calibrationSequences(calibration: Calibration, checkpoint: Checkpoint, signal?: AbortSignal): Promise<number[][]> {
+  return (await tokeniseCalibration(calibration, checkpoint, signal)).sequences;
 }

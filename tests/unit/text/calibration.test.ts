@@ -49,6 +49,13 @@ describe("calibration text as tokens", () => {
     await expect(calibrationSequences(given(["one two three"]), small)).rejects.toMatchObject({ code: "bad-file", message: expect.stringContaining("it makes the id 2, but the model has 2 rows") });
   });
 
+  test("stops where it is cancelled", async () => {
+    const texts = Array.from({ length: 3000 }, () => "one two three four five ".repeat(100));
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(), 0);
+    await expect(calibrationSequences(given(texts, { samples: 3000 }), folder, stop.signal)).rejects.toMatchObject({ code: "cancelled" });
+  });
+
   test("is the built-in set by default", async () => {
     const { facts } = await tokeniseCalibration(DEFAULT_CALIBRATION, textFolder({ tokenizer: wordLevel(["Question", "Answer", ":"]) }));
     expect(facts.texts).toBeGreaterThanOrEqual(100);
