@@ -4,6 +4,7 @@ import { modelFisher, type FisherSums, type ModelFisher } from "../fisher/modelF
 import { FisherStore, storedFisher } from "../fisher/stored";
 import { randomSequences, type TokenOptions } from "../fisher/tokens";
 import type { ArrayStore, TensorStats } from "../fisher/types";
+import { isQuotaFailure, storageFull } from "../store/failures";
 import { averagesBase, averageWeights } from "../merge/methods/fisherAverage";
 import type { WeightedOp } from "../merge/ops";
 import type { PassOutput } from "../fisher/measure";
@@ -51,6 +52,19 @@ function storedBytes({ config, tensors }: Checkpoint, sequences: readonly (reado
   return 4 * (values - (tied ? 0 : (vocab - rows) * hidden));
 }
 
+/** Arrays whose faults for want of space say what is stored and how much of it there is. */
+const roomFor = (arrays: ArrayStore, needed: number): ArrayStore => ({
+  get: (name) => arrays.get(name),
+  put: async (name, values) => {
+    try {
+      await arrays.put(name, values);
+    } catch (error) {
+      if (!isQuotaFailure(error) && (error as { code?: unknown } | undefined)?.code !== "ENOSPC") throw error;
+      throw storageFull("Storing the Fisher of every model", needed, undefined, error, "the pass then starts over");
+    }
+  },
+});
+
 /**
  * Measures the Fisher of each model that takes part, at its own weights, one model after the other, and stores all of it
  * beside the pass: slices of it are read again while merging.
@@ -88,7 +102,7 @@ export const fisherAveragePass: GpuPass = {
   },
 
   async run(gpu, context, run) {
-    const { meter, signal, arrays } = run;
+    const { meter, signal } = run;
     let work = 0;
     const changes: TensorStats[] = [];
     await runChangePass(context, { ...run, journal: undefined, onTensor: (stats) => (changes.push(stats), meter.emit((work += CHANGE))) });
@@ -97,6 +111,7 @@ export const fisherAveragePass: GpuPass = {
     meter.count(`${tokensIn(sequences)} tokens`);
 
     const all = participants(context);
+    const arrays = roomFor(run.arrays, all.reduce((sum, { model }) => sum + storedBytes(model, sequences), 0));
     const sums: Map<string, FisherSums>[] = [];
     const losses: number[] = [];
     const notes = new Set<string>();

@@ -156,7 +156,8 @@ export async function measurePass(host: PassHost, context: RecipeContext, { key,
     return pass;
   } catch (error) {
     await kept?.file.discard();
-    if (kept || signal.aborted || !canGoOn(error)) await passes.drop(key);
+    // What has no steps to go on from would only take up room.
+    if (kept || other || signal.aborted || !canGoOn(error)) await passes.drop(key);
     throw error;
   }
 }

@@ -101,7 +101,7 @@ describe("Fisher-weighted averaging", () => {
     expect(await tensorBytesOf(await merged(asked))).toEqual(whole);
   });
 
-  test("a cancelled pass leaves nothing; what cannot be averaged is refused before it; the plan says what is stored", async () => {
+  test("a cancelled pass leaves nothing; what cannot be averaged is refused before it; the plan says what is stored, and a full disk", async () => {
     const alone = bench(b.env.gpu, Object.fromEntries(b.models));
     const asked = recipe("fisher-average", {}, 2);
     const going = alone.engine.measure("stop", asked, (progress) => {
@@ -117,6 +117,12 @@ describe("Fisher-weighted averaging", () => {
     const phase = (await alone.engine.plan(asked)).phases.find((p) => p.id === "measure")!;
     expect(phase.label).toMatch(/^Fisher of 2 models: .* on disk until the pass is dropped$/);
     expect(phase.gpuBytes).toBeGreaterThan(0);
+    // A full disk ends the pass, which leaves nothing of itself there.
+    const { set } = alone.env.passes;
+    alone.env.passes.set = (key, value, ...rest) => (key.includes("/array/fisher/1/") ? Promise.reject(new DOMException("full", "QuotaExceededError")) : set(key, value, ...rest));
+    await expect(alone.measure(asked)).rejects.toMatchObject({ code: "storage-full", details: { neededBytes: phase.writeBytes } });
+    expect([...alone.passes.keys()].filter((key) => key !== "order")).toEqual([]);
+    alone.env.passes.set = set;
     await alone.measure(asked);
     const arrays = [...alone.passes].filter(([key]) => key.includes("/array/fisher/"));
     // Beside the values, the ids of the embedding's rows.
