@@ -12,5 +12,5 @@ function distance(a: string, b: string): number {
 /** The nearest of `options`, when it is near enough to be meant. */
 export function suggest(word: string, options: readonly string[]): string | undefined {
   const best = options.map((option) => ({ option, d: distance(word.toLowerCase(), option.toLowerCase()) })).sort((a, b) => a.d - b.d)[0];
-  return best && best.d <= Math.max(2, Math.floor(word.length / 3)) ? best.option : undefined;
+  return best && best.d <= Math.max(2, word.length / 2) ? best.option : undefined;
 }

@@ -1,6 +1,7 @@
 import { StudioError } from "../../core/errors";
 import type { NumberOrWordSpec, NumberSpec, Params, ParamSpec } from "../../core/params";
 import type { ParamValue, Recipe } from "../../core/recipe";
+import { suggest } from "../../core/suggest";
 import type { MergeMethod } from "./defineMethod";
 import type { Settings } from "./settings";
 
@@ -101,18 +102,7 @@ export const rangeOf = (spec: NumberSpec | NumberOrWordSpec): string => `${spec.
 /** The fault of a name that a method does not have, with the nearest one it has. */
 export function unknownName(method: Form, key: string): StudioError {
   const names = [...Object.keys(method.params), ...Object.keys(method.aliases ?? {})];
-  const nearest = names.map((name) => ({ name, far: editDistance(name.toLowerCase(), key.toLowerCase()) })).sort((a, b) => a.far - b.far)[0];
-  const hint = nearest && nearest.far <= Math.max(2, key.length / 2) ? ` Did you mean "${nearest.name}"?` : ` It has ${Object.keys(method.params).join(", ")}.`;
-  return new StudioError("bad-recipe", `Reading the recipe for ${method.label}: there is no setting "${key}".${hint}`, { title: "Unknown setting", where: key, ...(nearest ? { expected: nearest.name } : {}) });
-}
-
-/** Insertions, deletions and replacements between two names (Levenshtein). */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
-  }
-  return row[b.length]!;
+  const nearest = suggest(key, names);
+  const hint = nearest ? ` Did you mean "${nearest}"?` : ` It has ${Object.keys(method.params).join(", ")}.`;
+  return new StudioError("bad-recipe", `Reading the recipe for ${method.label}: there is no setting "${key}".${hint}`, { title: "Unknown setting", where: key, ...(nearest ? { expected: nearest } : {}) });
 }
