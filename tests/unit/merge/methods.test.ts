@@ -4,6 +4,7 @@ import type { FloatDtype } from "../../../src/core/tensors";
 import type { MethodInfo } from "../../../src/engine/api";
 import { fromFloat32, toFloat32 } from "../../../src/formats/dtypes";
 import { applyOpCpu } from "../../../src/merge/cpu";
+import { l1Factor } from "../../../src/kernels/stats/sparsify";
 import { checkModels, keptShare, methodInfo, methodOf, METHODS, passKey, resolveParams, type TensorFacts } from "../../../src/merge/methods";
 import { findCut, keepRule, maskOf } from "../../../src/merge/trim";
 import { describeTensor } from "../../../src/model/roles";
@@ -26,6 +27,16 @@ describe("golden tensors of the reference codes", () => {
 describe("worked examples of METHODS 3", () => {
   const three = [[3, -2, 1, 2, -1, 0], [-2, -1, 1, -2, 4, 1], [1, 4, -1, 0, -2, -1]];
   const all = { density: 1 };
+
+  test("T1 and T2: three cuts, and equal magnitudes", async () => {
+    const cut = (move: number[], keepRule: string, density: number) => deltas("ties", { keepRule, density }, [move]);
+    expect(await cut([1, -5, 3, -2, 4], "official", 0.4)).toEqual([0, -5, 3, 0, 4]);
+    expect(await cut([1, -5, 3, -2, 4], "mergekit", 0.4)).toEqual([0, -5, 0, 0, 4]);
+    expect(await cut([1, -5, 3, -2, 4], "l2s", 1 - 0.6)).toEqual([0, -5, 3, 0, 4]);
+    for (const density of [0.25, 0.5]) expect(await cut([2, -2, 2, 1], "official", density)).toEqual([2, -2, 2, 0]);
+    expect(await cut([2, -2, 2, 1], "mergekit", 0.25)).toEqual([2, 0, 0, 0]);
+    expect(await cut([2, -2, 2, 1], "mergekit", 0.5)).toEqual([2, -2, 0, 0]);
+  });
 
   test("T3: election without trimming", async () => {
     const official = { elect: "sum", zero: "majority", divisor: "count", weights: "ignore", ...all };
@@ -70,6 +81,36 @@ describe("worked examples of METHODS 3", () => {
     expect(run([4, 1, 1, 2], [1, -2, 0.5, -1], 0.5)).toEqual([0.5, -1, 0, -0.5]);
     expectClose(run([0.04, 0.01, 0.03, 0.02], [2, -1, 1, 0.5], 0.7310585786), [1.462117, 0, 0.731059, 0], { atol: 1e-6 });
     expectClose(run([0.04, 0.01, 0.03, 0.02], [2, -1, 1, 0.5], 0.7 * 0.7310585786), [1.023482, 0, 0.511741, 0], { atol: 1e-6 });
+  });
+});
+
+describe("worked examples of METHODS 4 and 9", () => {
+  test("DARE: what is kept grows by 1 / density, or back to the L1 norm", () => {
+    const move = [1, -2, 3, -4];
+    const dare = (rescale: string, density: number, kept: number[]): number[] => {
+      const method = methodOf("dare_linear");
+      const params = resolveParams(method, { density, rescale });
+      const sum = (values: number[]) => values.reduce((a, v) => a + Math.abs(v), 0);
+      const mask = Uint32Array.of(kept.reduce((bits, k, i) => bits | (k << i), 0));
+      const factor = rescale === "l1-match" ? l1Factor(sum(move), sum(move.filter((_, i) => kept[i] === 1))) : 1;
+      const op = method.planTensor({ params, weights: [1], alphas: method.coefficients!(params, [1]), tensor: facts(4), cols: 4, rescale: [factor], masks: [mask] });
+      const stored = (v: number[]) => ({ bytes: fromFloat32(Float32Array.from(v), "F32"), dtype: "F32" as FloatDtype });
+      return [...toFloat32(applyOpCpu(op, { base: stored([0, 0, 0, 0]), experts: [stored(move)], start: 0, elements: 4 }, "F32"), "F32")];
+    };
+    expect(dare("inverse-keep", 0.5, [1, 0, 1, 0])).toEqual([2, 0, 6, 0]);
+    expect(dare("l1-match", 0.5, [1, 0, 1, 0])).toEqual([2.5, 0, 7.5, 0]);
+    expect(dare("inverse-keep", 0.25, [1, 0, 0, 0])).toEqual([4, 0, 0, 0]);
+    expect(dare("l1-match", 0.25, [1, 0, 0, 0])).toEqual([10, 0, 0, 0]);
+    for (const rescale of ["inverse-keep", "l1-match", "none"]) expect(dare(rescale, 0.25, [0, 0, 0, 0])).toEqual([0, 0, 0, 0]);
+  });
+
+  test("SLERP, Model Stock, NearSwap, RAM and RAM+", async () => {
+    expectClose(await mergeOneTensor("slerp", { t: 0.5 }, [1, 0], [[0, 2]]), [0.707107, 1.414214], { atol: 1e-6 });
+    // t = 0.828427 times the mean change (1, 0.5).
+    expectClose(await mergeOneTensor("model_stock", {}, [0, 0], [[1, 0], [1, 1]]), [0.828427, 0.4142135], { atol: 1e-6 });
+    expectClose(await mergeOneTensor("nearswap", { t: 0.1 }, [0, 0, 0], [[0.05, 0.2, -0.4]]), [1 * 0.05, 0.5 * 0.2, 0.25 * -0.4], { atol: 1e-7 });
+    expect(await deltas("ram", {}, [[2, 0, 1, -3], [0, 4, 3, 1]])).toEqual([2, 4, 2, -1]);
+    expect(await deltas("ramplus_tl", {}, [[2, 0, 1, -3], [0, 4, 3, 1]])).toEqual([2.04, 4.08, 2, -1]);
   });
 });
 
