@@ -65,7 +65,7 @@ test("Check reconciles vocabularies, single rows and a vision tower, and the fil
   await row.selectOption("base");
   await expect(row).toHaveValue("base");
   await studio.getByRole("button", { name: "Show the 3 tensors" }).click();
-  await expect(studio.getByRole("list", { name: "only in the base, copied" })).toContainText("vision_tower.layers.1.attn.q_proj.weight");
+  await expect(studio.getByRole("region", { name: "only in the base, copied" })).toContainText("vision_tower.layers.1.attn.q_proj.weight");
   for (const colorScheme of ["light", "dark"] as const) {
     await studio.emulateMedia({ colorScheme, reducedMotion: "reduce" });
     expect((await new AxeBuilder({ page: studio }).analyze()).violations.map((v) => v.id), colorScheme).toEqual([]);

@@ -189,6 +189,16 @@ describe("recipe", () => {
     expect(store.getState().recipe).toMatchObject({ method: "task-arithmetic", params: { lambda: 0.5 }, reconciliation: { context: "base" }, output: { name: "mine" } });
   });
 
+  test("another tokenizer takes the rows of its vocabulary along, single rows stay", async () => {
+    const { store } = await withPair();
+    store.getState().setReconciliation({ vocabulary: "common", rows: { 5: "base" } });
+    store.getState().setReconciliation({ context: "base" });
+    expect(store.getState().recipe?.reconciliation).toMatchObject({ vocabulary: "common", rows: { 5: "base" } });
+    store.getState().setReconciliation({ tokenizer: "base" });
+    expect(store.getState().recipe?.reconciliation).toMatchObject({ tokenizer: "base", rows: { 5: "base" } });
+    expect(store.getState().recipe?.reconciliation).not.toHaveProperty("vocabulary");
+  });
+
   test("reset and presets return to the method's numbers", async () => {
     const { store } = await withPair();
     store.getState().setParam("gateFactor", 0.1);
@@ -206,6 +216,29 @@ describe("recipe", () => {
     store.getState().loadRecipe(recipe);
     expect(store.getState().errors[0]?.error).toMatchObject({ code: "bad-recipe", details: { found: "Not stored: elsewhere." } });
     expect(store.getState().recipe?.models[0]?.name).not.toBe("elsewhere");
+  });
+
+  test("a recipe finds its models by the name of their folder, and not where the weights are known to be others", async () => {
+    const { store } = await withPair();
+    const recipe = structuredClone(store.getState().recipe!);
+    const { base, models } = recipe;
+    const named = { ...recipe, base: { name: `lab/${base.name.toLowerCase()}@main` }, models: [{ name: `/data/${models[0]!.name}/`, weight: 0.5 }] };
+    expect(await store.getState().loadRecipe(named)).toBe(true);
+    expect(store.getState()).toMatchObject({ baseId: "m1", modelIds: ["m2"], recipe: { base: { id: "m1" }, models: [{ id: "m2", weight: 0.5 }] } });
+    expect(await store.getState().loadRecipe({ ...named, base: { name: base.name, hash: "0".repeat(32) } })).toBe(false);
+    expect(store.getState().errors.at(-1)?.error.details).toMatchObject({ found: `Not stored: ${base.name}.`, why: `What is stored as ${base.name} has other weights, or is not ready.`, todo: `Drop the folder ${base.name} first, then the recipe again.` });
+  });
+
+  test("a dropped recipe puts the form back and opens Shape; one that cannot be read is a card", async () => {
+    const { engine, store } = await withPair();
+    const recipe = { ...structuredClone(store.getState().recipe!), then: [{ method: "aim", params: { omega: 0.3 } }], tensors: { exclude: ["*norm*"] }, vary: { gateFactor: [0.5, 1] } };
+    await store.getState().dropRecipe(new File([JSON.stringify(recipe)], "recipe.json"));
+    expect(store.getState()).toMatchObject({ step: "shape", imported: { file: "recipe.json", findings: [] }, recipe });
+    engine.options.failures = { importRecipe: new StudioError("bad-recipe", "No.", { title: "The YAML cannot be used" }) };
+    await store.getState().dropRecipe(new File(["x"], "merge.yaml"));
+    expect(store.getState().errors.at(-1)).toMatchObject({ context: "Reading merge.yaml", error: { code: "bad-recipe" } });
+    expect(store.getState().imported).toBeUndefined();
+    expect(store.getState().recipe).toMatchObject(recipe);
   });
 
   test("a recipe finds its models by content when ids differ", async () => {

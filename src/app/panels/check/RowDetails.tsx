@@ -50,7 +50,9 @@ export function NameLists({ lists }: { lists: NonNullable<CheckRow["lists"]> }) 
       {lists.map(({ title, names }) => (
         <div key={title}>
           <p className="tiny muted">{plural(names.length, "tensor")} {title}</p>
-          <ul className="names" tabIndex={0} aria-label={title}>{names.map((name) => <li key={name}><code>{name}</code></li>)}</ul>
+          {/* A scrolling region takes focus so that the keyboard can scroll it. */}
+          {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
+          <div className="names" tabIndex={0} role="region" aria-label={title}><ul>{names.map((name) => <li key={name}><code>{name}</code></li>)}</ul></div>
         </div>
       ))}
     </div>
