@@ -74,13 +74,12 @@ describe("Fisher-weighted averaging", () => {
   });
 
   test("equal models are left as they are, to the bit; random tokens are those of FIM", async () => {
-    const same = bench(b.env.gpu, { base: b.models.get("base")!, one: b.models.get("one")!, twin: b.models.get("one")! });
-    const { checkpoint, report } = await same.merge(recipeFor("fisher-average", { N: 2, len: 6 }, { models: [{ id: "one", name: "one" }, { id: "twin", name: "twin", weight: 3 }] }));
-    expect(report.checks.filter((c) => c.verdict !== "pass")).toEqual([]);
-    expect(await tensorBytesOf(checkpoint)).toEqual(await tensorBytesOf(b.models.get("one")!));
-    const pass = [...same.passes].find(([key]) => key.startsWith("pass/"))![1] as { report: { losses: number[] } };
+    b.models.set("twin", b.models.get("one")!);
+    const asked = recipeFor("fisher-average", { N: 2, len: 6 }, { models: [{ id: "one", name: "one" }, { id: "twin", name: "twin", weight: 3 }] });
+    expect(await tensorBytesOf(await merged(asked))).toEqual(await tensorBytesOf(b.models.get("one")!));
+    const { losses } = await b.measure(asked);
     const drawn = await randomSequences(b.models.get("one")!, RAW.vocab_size, { seed: 42, N: 2, len: 6, vocab: "config", prependBos: false });
-    expectClose(pass.report.losses, drawn.map((s) => forward(configs.get("one")!, theta.get("one")!, s).loss), { atol: 1e-5 }, "losses");
+    expectClose(losses, drawn.map((s) => forward(configs.get("one")!, theta.get("one")!, s).loss), { atol: 1e-5 }, "losses");
   });
 
   test("slices and the CPU change no byte; weights and floor need no new pass; what is stored goes with the pass", async () => {
@@ -186,18 +185,18 @@ describe("Sens-Merging", () => {
   test("text goes through the base's tokenizer, also for the Fisher, and is part of what a pass is known by", async () => {
     const text = JSON.stringify({ version: "1.0", model: { type: "WordLevel", vocab: Object.fromEntries(["?", "one", "two", "three", "four", "five"].map((word, i) => [word, i])), unk_token: "?" }, pre_tokenizer: { type: "Whitespace" } });
     const base = { ...b.models.get("base")!, tensors: b.models.get("base")!.tensors, text: async (path: string) => (path === "tokenizer.json" ? text : path === "tokenizer_config.json" ? "{}" : undefined) };
-    const reading = bench(b.env.gpu, { ...Object.fromEntries(b.models), base });
+    b.models.set("reader", base);
     const calibration = { source: "given" as const, name: "numbers", texts: ["one two three", "five four"], samples: 2, maxTokens: 8, seed: 1 };
-    const { tokens: _, ...asked } = recipe("sens-merging", {}, 2, { calibration });
-    const report = await reading.measure(asked);
+    const { tokens: _, ...asked } = recipe("sens-merging", {}, 2, { calibration, base: { id: "reader", name: "reader" } });
+    const report = await b.measure(asked);
     expect(report.tokens).toBe(5);
     const { losses, key } = report;
     const sequences = [[1, 2, 3], [5, 4]];
     expectClose([...losses].sort(), sequences.map((s) => forward(configs.get("one")!, theta.get("one")!, s).loss).sort(), { atol: 1e-5 }, "losses");
-    expect((await reading.measure({ ...asked, calibration: { ...calibration, texts: ["one two three"] } })).key).not.toBe(key);
-    const fisher = await reading.measure({ ...asked, method: "fisher-average", params: { tokens: "calibration" } });
+    expect((await b.measure({ ...asked, calibration: { ...calibration, texts: ["one two three"] } })).key).not.toBe(key);
+    const fisher = await b.measure({ ...asked, method: "fisher-average", params: { tokens: "calibration" } });
     expectClose([...fisher.losses].sort(), [...losses].sort(), { atol: 1e-6 }, "losses");
     const { calibration: __, ...without } = { ...asked, method: "fisher-average", params: { tokens: "calibration" } };
-    await expect(reading.measure(without)).rejects.toMatchObject({ code: "bad-recipe", details: { where: "calibration" } });
+    await expect(b.measure(without)).rejects.toMatchObject({ code: "bad-recipe", details: { where: "calibration" } });
   });
 });
