@@ -148,6 +148,26 @@ test("TIES without a Fisher, as float32 in shards of 1 MiB with tokenizer files:
   expectSameFiles(contents(out), contents(saved));
 });
 
+test("DARE-TIES, whose masks are drawn, and SLERP, whose angles are measured: the terminal writes the same bytes", async ({ studio, folder }) => {
+  const { base, tuned } = copyPair(folder, "llama-tiny-bf16");
+  await loadFolders(studio, [base, tuned]);
+  await toShape(studio);
+  const defaults = await shownRecipe(studio);
+  for (const [method, params] of [["dare_ties", { density: 0.6, rescale: "l1-match", seed: 7 }], ["slerp", { t: 0.3 }]] as const) {
+    await pasteRecipe(studio, { ...defaults, method, params });
+    await measure(studio);
+    await mainAction(studio).click();
+    await write(studio, "One download per file");
+    const [saved, out] = [join(folder, method), join(folder, `${method}-terminal`)];
+    await download(studio, saved);
+    const terminal = await terminalMerge(["--recipe", join(saved, "recipe.json"), "--base", base, "--model", tuned, "--out", out]);
+    expect(terminal.code, terminal.stderr).toBe(0);
+    expectSameFiles(contents(out), contents(saved));
+    await studio.getByRole("button", { name: "Shape", exact: true }).click();
+  }
+  expect(readFileSync(join(folder, "slerp", "model.safetensors")).equals(readFileSync(join(folder, "dare_ties", "model.safetensors")))).toBe(false);
+});
+
 test("the terminal refuses a recipe made with another model, and leaves nothing behind", async ({ folder }) => {
   const { base, tuned } = copyPair(folder, "qwen2-tiny-f32");
   const recipe = { version: 1, method: "linear", base: { name: "tiny-base", hash: "0".repeat(32) }, models: [{ name: "tiny-tuned" }], params: {}, reconciliation: { tied: "untie", context: "max", tokenizer: "base", chatTemplate: "base", generationConfig: "base", clashRows: "mix" }, output: { dtype: "base", maxShardBytes: 5e9, name: "x" } };
