@@ -12,7 +12,6 @@ const shared = {
   inputs: ["x", "weight", "up", "bias"],
   outputs: ["y"],
   params: { M: "u32", N: "u32", K: "u32", stride: "u32", column0: "u32", has_bias: "u32", accumulate: "u32", group0: "u32" },
-  cost: ({ M, N, K }: { M: number; N: number; K: number }) => 2 * M * N * K,
 } as const;
 
 /** Few rows times a matrix, a workgroup for four columns; see shaders/nn/gemv.wgsl. */
@@ -23,6 +22,7 @@ export const gemv = defineKernel({
   lib: [...shared.lib],
   constants: { WEIGHT_DTYPE: 0, PACKED: 0, ROWS: 1, GATED: 0 },
   workgroups: ({ M, N }, c) => Math.ceil(M / c.ROWS!) * Math.ceil(N / 4),
+  cost: ({ M, N, K }) => 2 * M * N * K,
 });
 
 /** The same for software adapters, tiles in registers; see shaders/nn/gemv_register.wgsl. */
@@ -33,6 +33,7 @@ export const gemvRegister = defineKernel({
   lib: [...shared.lib],
   constants: { WEIGHT_DTYPE: 0, PACKED: 0, ROWS: 1, GATED: 0, GROUP: 4 },
   workgroups: ({ M, N }, c) => Math.ceil(M / c.ROWS!) * Math.ceil(N / (c.GROUP! * (c.GATED! ? 4 : 8))),
+  cost: ({ M, N, K }) => 2 * M * N * K,
 });
 
 export type GemvForm = "register" | "lanes";
