@@ -18,7 +18,7 @@ export type StripCell = "empty" | "now" | "half" | "full";
 /** What a long job tells a few times a second. Plain data; it crosses the worker boundary. */
 export interface Progress {
   jobId: string;
-  kind: "ingest" | "measure" | "export" | "verify";
+  kind: "ingest" | "measure" | "export" | "verify" | "try";
   phases: PhaseState[];
   /** Share of the whole job that is done, 0..1; never goes back. */
   fraction: number;

@@ -172,6 +172,17 @@ export function createEngine(env: EngineEnv): EngineApi {
     return measured;
   };
 
+  /** A recipe with everything measured that its merge is made from. */
+  const readyMerge = async (recipe: Recipe, jobId: string, signal: AbortSignal, onProgress: Parameters<EngineApi["measure"]>[2]) => {
+    const opened = await open(recipe);
+    await checkTexts(opened);
+    // A pass that only the charts would need is used when it is there.
+    const pass = needsPass(opened) ? await passFor(opened, jobId, signal, onProgress, () => undefined) : await passes.get(await keyOf(opened));
+    const context = recorded(opened, pass);
+    const shape = shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false, warnings: pass?.report.warnings ?? [] });
+    return { context, pass, shape, measured: await measuredOf(context, pass, shape, jobId, signal, onProgress) };
+  };
+
   return {
     gpu: gpuFacts,
     methods: async () => METHODS.map(methodInfo),
@@ -262,13 +273,7 @@ export function createEngine(env: EngineEnv): EngineApi {
 
     exportModel: (jobId, recipe, target, onProgress) =>
       jobs.run(jobId, async (signal) => {
-        const opened = await open(recipe);
-        await checkTexts(opened);
-        // A pass that only the charts would need is used when it is there.
-        const pass = needsPass(opened) ? await passFor(opened, jobId, signal, onProgress, () => undefined) : await passes.get(await keyOf(opened));
-        const context = recorded(opened, pass);
-        const shape = shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false, warnings: pass?.report.warnings ?? [] });
-        const measured = await measuredOf(context, pass, shape, jobId, signal, onProgress);
+        const { context, pass, shape, measured } = await readyMerge(recipe, jobId, signal, onProgress);
         const once = async (gpu: Gpu | undefined, { memory }: Plan): Promise<ExportReport> => {
           const adapter = gpu?.facts.name ?? "CPU";
           const output = await env.openOutput(target, await outputJob(context, shape, adapter));

@@ -1,4 +1,5 @@
 import { StudioError } from "../core/errors";
+import type { FileSource } from "../core/files";
 import type { Recipe } from "../core/recipe";
 import { bytesPerElement, type Checkpoint, type FloatDtype, type TensorInfo } from "../core/tensors";
 import { tensorBytes } from "../formats/safetensors";
@@ -16,6 +17,8 @@ export interface VirtualModel {
   recipe: Recipe;
   plan: OutputPlan;
   workOf(tensor: OutputTensor): Promise<TensorWork | undefined>;
+  /** Small files beside it, for who asks for their text. */
+  files?: readonly FileSource[] | undefined;
   signal?: AbortSignal | undefined;
   sliceElements?: number | undefined;
 }
@@ -35,6 +38,7 @@ interface Cursor {
 export function virtualCheckpoint(model: VirtualModel): Checkpoint {
   const { gpu, sources, recipe, plan, workOf, signal } = model;
   const { base, experts } = sources;
+  const files = model.files ?? [];
   const sliceElements = model.sliceElements ?? MERGE_SLICE;
   const outputs = new Map(plan.tensors.map((t) => [t.name, t]));
   const infos = new Map(plan.tensors.map((t): [string, TensorInfo] => [t.name, { name: t.name, dtype: t.dtype, shape: t.shape, elements: t.elements, file: "", begin: 0, end: tensorBytes(t) }]));
@@ -92,12 +96,15 @@ export function virtualCheckpoint(model: VirtualModel): Checkpoint {
 
   return {
     name: recipe.output.name,
-    files: [],
+    files,
     tensors: infos,
     config: outputConfig(base, experts, recipe, plan),
     metadata: {},
     warnings: [],
-    text: async () => undefined,
+    text: async (path) => {
+      const file = files.find((f) => f.path === path);
+      return file && new TextDecoder().decode(await file.read(0, file.size));
+    },
     // One reader at a time: the slices are those of one tensor.
     read: (name, offset, length, into) => {
       const mine = last.catch(() => undefined).then(() => bytesOf(name, offset, length, into));
