@@ -90,6 +90,9 @@ export async function groupFolders(found: FoundFile[], directories: Directories 
   );
 }
 
+/** A file that, dropped alone, is a recipe: recipe.json, or mergekit's YAML. */
+export const isRecipeFile = (name: string): boolean => /\.(?:json|ya?ml)$/i.test(name);
+
 function nothingFound(): StudioError {
   return new StudioError("bad-file", `Reading what was dropped or chosen: there are no files in it. Drop a model folder with safetensors weights.`, { title: "No files", found: "no files", todo: "Drop a model folder." });
 }

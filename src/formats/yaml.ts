@@ -23,21 +23,21 @@ export class YamlSyntaxError extends Error {
 const MAX_NODES = 100_000;
 const MAX_DEPTH = 64;
 
-/** The one document of a text. Throws YamlSyntaxError, also for no document, several, keys given twice, and keys that are no words. */
+/** The one document of a text. Throws YamlSyntaxError, also for none, several, keys given twice, and keys that are no words. */
 export function parseYaml(text: string): YamlNode {
-  const all = parseAllDocuments(text, { version: "1.1", logLevel: "silent", prettyErrors: false });
-  const documents: Document.Parsed[] = "empty" in all ? [] : all.filter((d) => d.contents !== null || d.errors.length > 0);
-  for (const { errors } of documents) if (errors[0]) throw new YamlSyntaxError(errors[0].message.replace(/\s+/g, " ").replace(/[.:]$/, ""), errors[0].pos[0]);
-  const [document, second] = documents;
-  if (!document?.contents) throw new YamlSyntaxError("there is nothing in it", 0);
-  if (second) throw new YamlSyntaxError(`it holds ${documents.length} documents, expected one`, second.contents?.range?.[0] ?? 0);
+  const found = parseAllDocuments(text, { version: "1.1", logLevel: "silent", prettyErrors: false });
+  const all: Document.Parsed[] = "empty" in found ? [] : found.filter((d) => d.contents !== null || d.errors.length > 0);
+  for (const { errors } of all) if (errors[0]) throw new YamlSyntaxError(errors[0].message.replace(/\s+/g, " ").replace(/[.:]$/, ""), errors[0].pos[0]);
+  const [root, second] = all;
+  if (!root?.contents) throw new YamlSyntaxError("there is nothing in it", 0);
+  if (second) throw new YamlSyntaxError(`it holds ${all.length} documents, expected one`, second.contents?.range?.[0] ?? 0);
 
   let nodes = 0;
   const convert = (node: Node | null, at: number, depth: number): YamlNode => {
     if (++nodes > MAX_NODES || depth > MAX_DEPTH) throw new YamlSyntaxError("its aliases make it larger than settings can be", at);
     if (node === null) return { at, kind: "scalar", value: null, text: "" };
     const from = node.range?.[0] ?? at;
-    if (isAlias(node)) return convert(node.resolve(document) ?? null, from, depth + 1);
+    if (isAlias(node)) return convert(node.resolve(root) ?? null, from, depth + 1);
     if (isSeq<Node | null>(node)) return { at: from, kind: "list", items: node.items.map((item) => convert(item, from, depth + 1)) };
     if (isMap<Node, Node | null>(node)) {
       const entries: YamlEntry[] = [];
@@ -57,7 +57,7 @@ export function parseYaml(text: string): YamlNode {
     // A date, and what else YAML has names for, is a word here.
     return { at: from, kind: "scalar", value: plain ? value : (source ?? String(value)), text: source ?? String(value) };
   };
-  return convert(document.contents, 0, 0);
+  return convert(root.contents, 0, 0);
 }
 
 const isMerge = (key: unknown): boolean => key === "<<" || (typeof key === "symbol" && key.description === "<<");

@@ -4,6 +4,7 @@ import type { Page } from "@playwright/test";
 import { bigModel, copyPair, headerOf, modelFolder, readHeader } from "./files";
 import { heading, loadFolders, mainAction, panel } from "./flows";
 import { dropPaths, expect, open, test } from "./studio";
+import { tinyRecipe } from "../support/recipes";
 
 /** Drops a folder that cannot be read and expects its card; then removes it from the list. */
 async function expectCard(page: Page, path: string, title: string | RegExp, ...texts: (string | RegExp)[]): Promise<void> {
@@ -149,9 +150,9 @@ test("files that are not recipes, and recipes of models that are not here, are r
   await open(studio);
   writeFileSync(join(folder, "notes.json"), '{"a": 1}');
   await dropPaths(studio, [join(folder, "notes.json")]);
-  await expect(studio.getByRole("alert", { name: "This file is not a recipe" })).toContainText("notes.json");
+  await expect(studio.getByRole("alert", { name: "The recipe cannot be used" })).toContainText("line 1 column 2");
   await studio.getByRole("button", { name: "Dismiss" }).click();
-  writeFileSync(join(folder, "recipe.json"), JSON.stringify({ version: 1, method: "linear", base: { name: "gone" }, models: [{ name: "away" }], params: {} }));
+  writeFileSync(join(folder, "recipe.json"), JSON.stringify(tinyRecipe({ method: "linear", params: {} })));
   await dropPaths(studio, [join(folder, "recipe.json")]);
-  await expect(studio.getByRole("alert", { name: "A model of this recipe is not here" })).toContainText("Not stored: gone, away.");
+  await expect(studio.getByRole("alert", { name: "Models of this recipe are not here" })).toContainText("Not stored: base, tuned.");
 });

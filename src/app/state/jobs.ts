@@ -66,7 +66,7 @@ export const createJobs: Slice<JobsSlice> = (set, get, env) => ({
       set((s) => ({ errors: s.errors.filter((e) => e.context !== context) }));
       if (JSON.stringify(get().recipe) !== JSON.stringify(recipe)) {
         const before = get().recipe;
-        get().loadRecipe(recipe);
+        void get().loadRecipe(recipe);
         if (get().recipe === before) return; // a model of it is not here; the card says which
       }
       set({ step: "save", drawer: "none" });

@@ -2,6 +2,7 @@ import { DEFAULT_CALIBRATION, withCalibration } from "../../core/calibration";
 import { StudioError } from "../../core/errors";
 import type { ModelRef, ParamValue, Recipe, Varying } from "../../core/recipe";
 import type { MethodInfo, StoredModel } from "../../engine/api";
+import { folderOf, sameModel } from "../../core/modelNames";
 import type { Slice } from "./env";
 import type { RecipeSlice, VaryPlace } from "./types";
 
@@ -101,23 +102,26 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
       void get().runPreflight();
     },
     setOutput: (part) => change("output", (recipe) => ({ ...recipe, output: { ...recipe.output, ...part } }), "write"),
-    loadRecipe: (recipe) => {
+    loadRecipe: async (recipe) => {
       const { models } = get();
       const base = resolve(models, recipe.base);
       const tuned = recipe.models.map((ref) => resolve(models, ref));
-      const missing = [base ? undefined : recipe.base.name, ...tuned.map((m, i) => (m ? undefined : recipe.models[i]!.name))].filter((name) => name !== undefined);
+      const missing = [...new Set([recipe.base, ...recipe.models].filter((ref) => !resolve(models, ref)))];
       if (!base || missing.length > 0) {
-        const todo = "Load these folders first, then drop the recipe again.";
-        const details = { title: "A model of this recipe is not here", found: `Not stored: ${missing.join(", ")}.`, todo };
-        get().fail(new StudioError("bad-recipe", `Restoring a recipe: ${missing.join(", ")} not stored. ${todo}`, details), "Restoring a recipe");
-        return;
+        const names = [...new Set(missing.map((ref) => ref.name))];
+        const others = names.filter((name) => models.some((m) => sameModel(m.name, name)));
+        const todo = `Drop the ${names.length === 1 ? "folder" : "folders"} ${names.map(folderOf).join(", ")} first, then the recipe again.`;
+        const details = { title: names.length === 1 ? "A model of this recipe is not here" : "Models of this recipe are not here", found: `Not stored: ${names.join(", ")}.`, todo, ...(others.length > 0 ? { why: `What is stored as ${others.join(", ")} has other weights, or is not ready.` } : {}) };
+        get().fail(new StudioError("bad-recipe", `Restoring a recipe: ${names.join(", ")} not stored. ${todo}`, details), "Restoring a recipe");
+        return false;
       }
       const ids = tuned.map((m) => m!.id);
       const local: Recipe = { ...recipe, base: { ...recipe.base, id: base.id }, models: recipe.models.map((m, i) => ({ ...m, id: ids[i]! })) };
       const samePair = base.id === get().baseId && ids.join() === get().modelIds.join();
       last = { name: "", time: -Infinity };
       set({ baseId: base.id, modelIds: ids, recipe: local, exportPlan: undefined, ...(samePair ? {} : { preflight: undefined, shape: undefined, measured: undefined }) });
-      void get().runPreflight();
+      await get().runPreflight();
+      return true;
     },
     undo: () => {
       env.history.undo();
@@ -129,6 +133,9 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
     },
   };
 };
+
+/** Whether a model of that name can be the one that is meant: weights that are known to be others rule it out. */
+const mayBe = (model: StoredModel, { hash }: Recipe["base"]): boolean => !hash || !model.hash || model.hash === hash;
 
 /** A model without the settings of a method; those of another mean nothing to it. */
 function withoutParams(model: ModelRef | undefined): ModelRef | undefined {
@@ -155,8 +162,8 @@ function withVarying(recipe: Recipe, { param, model }: VaryPlace, value: Varying
   return { ...recipe, models: recipe.models.map((m, i) => (i === model ? change(m) : m)) };
 }
 
-/** The stored model a recipe means: by content first, by id, then by name. */
+/** The stored model a recipe means: by content first, by id, then, where no other content is said, by name. */
 function resolve(models: StoredModel[], ref: Recipe["base"]): StoredModel | undefined {
   const ready = models.filter((m) => m.state === "ready");
-  return (ref.hash ? ready.find((m) => m.hash === ref.hash) : undefined) ?? ready.find((m) => m.id === ref.id) ?? (ref.hash ? undefined : ready.find((m) => m.name === ref.name));
+  return (ref.hash ? ready.find((m) => m.hash === ref.hash) : undefined) ?? ready.find((m) => m.id === ref.id) ?? ready.find((m) => m.name === ref.name && mayBe(m, ref)) ?? ready.find((m) => sameModel(m.name, ref.name) && mayBe(m, ref));
 }

@@ -7,6 +7,7 @@ import { createCalibration } from "./calibration";
 import { createCheckpoints } from "./checkpoints";
 import { frameScheduler, type SliceEnv } from "./env";
 import { createForecast } from "./forecast";
+import { createImporting } from "./importing";
 import { createJobs } from "./jobs";
 import { createRecipe } from "./recipe";
 import type { StudioState } from "./types";
@@ -44,6 +45,7 @@ export function createStudioStore(engine: EngineApi, options: { storage?: StateS
         (set, get) => ({
           ...createCheckpoints(set, get, env),
           ...createRecipe(set, get, env),
+          ...createImporting(set, get, env),
           ...createAnalysis(set, get, env),
           ...createCalibration(set, get, env),
           ...createJobs(set, get, env),

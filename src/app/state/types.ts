@@ -2,7 +2,7 @@
  * The one store's shape: plain data and actions, a slice per file. Buffers, files and the engine stay outside.
  * `createStudioStore(engine)` is given the engine client, so that a test gives it a fake.
  */
-import type { Budgets, ComboInfo, ExportPlan, ExportReport, ExportTarget, Forecast, GpuInfo, IncomingFolder, KernelsInUse, MeasureReport, MethodInfo, PlainError, PostInfo, Preflight, Shape, StorageInfo, StoredModel, UnfinishedExport } from "../../engine/api";
+import type { Budgets, ComboInfo, ExportPlan, ExportReport, ExportTarget, Forecast, GpuInfo, IncomingFolder, KernelsInUse, MeasureReport, MergekitYaml, MethodInfo, PlainError, PostInfo, Preflight, RecipeFinding, Shape, StorageInfo, StoredModel, UnfinishedExport } from "../../engine/api";
 import type { CalibrationFacts } from "../../core/calibration";
 import type { TextFile } from "../../core/calibrationText";
 import type { Progress } from "../../core/progress";
@@ -90,8 +90,8 @@ export interface RecipeSlice {
   setThen(then: PostStage[]): void;
   setReconciliation(change: Partial<Reconciliation>): void;
   setOutput(change: Partial<OutputOptions>): void;
-  /** Restores a whole form from a dropped recipe.json. */
-  loadRecipe(recipe: Recipe): void;
+  /** Puts a recipe in place of the whole form, over the stored models that it means; false (and a card) when one of them is not here. */
+  loadRecipe(recipe: Recipe): Promise<boolean>;
   undo(): void;
   redo(): void;
 }
@@ -110,6 +110,18 @@ export interface CalibrationSlice {
   takeBuiltinText(): void;
   setDraw(part: Partial<Pick<Calibration, "samples" | "maxTokens" | "seed">>): void;
   refreshCalibration(): Promise<void>;
+}
+
+export interface ImportSlice {
+  /** What was last read as a recipe, and what there is to say about it, until it is dismissed. */
+  imported: { file: string; findings: RecipeFinding[] } | undefined;
+  /** Restores the whole form from the text of a recipe.json or a mergekit file. Throws for what cannot be used, with its place. */
+  readRecipe(text: string, file: string): Promise<void>;
+  /** The same for a dropped file; faults become a card. */
+  dropRecipe(file: File): Promise<void>;
+  dismissImported(): void;
+  /** The recipe as a mergekit file; undefined without a recipe. Throws while its pass is not made. */
+  mergekitYaml(): Promise<MergekitYaml | undefined>;
 }
 
 export interface AnalysisSlice {
@@ -205,4 +217,4 @@ export interface ForecastSlice {
   refreshKernels(): Promise<void>;
 }
 
-export type StudioState = ForecastSlice & CalibrationSlice & CheckpointsSlice & RecipeSlice & AnalysisSlice & JobsSlice & ViewSlice;
+export type StudioState = ForecastSlice & CalibrationSlice & CheckpointsSlice & RecipeSlice & ImportSlice & AnalysisSlice & JobsSlice & ViewSlice;

@@ -1,5 +1,6 @@
 import type { ReactNode } from "react";
 import { ErrorCards } from "../panels/shell/ErrorCards";
+import { ImportFindings } from "../panels/shell/ImportFindings";
 import { Peek } from "../panels/shell/Peek";
 import { Rail } from "../panels/shell/Rail";
 
@@ -22,6 +23,7 @@ export function Shell({ title, intro, aside, side, sideLabel, peek = false, acti
           </div>
           {peek && <Peek />}
           <ErrorCards />
+          <ImportFindings />
           {children}
         </main>
         {actions}

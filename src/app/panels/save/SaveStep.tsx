@@ -12,6 +12,7 @@ import { Shell } from "../../ui/Shell";
 import { UnfinishedExports } from "../shell/UnfinishedExports";
 import { ProgressBlock } from "../shape/ProgressBlock";
 import { nameProblem, reportText, verdictOf, type Where } from "./saveModel";
+import { MergekitPanel } from "./MergekitPanel";
 import { AfterPanel, CardPanel, FilesPanel, HowPanel, RecipePanel, WherePanel } from "./WritePlan";
 import { Written } from "./Written";
 
@@ -109,6 +110,7 @@ export default function SaveStep() {
         <div className="stack">
           <FilesPanel plan={plan} />
           {!running && <RecipePanel plan={plan} />}
+          {!running && <MergekitPanel plan={plan} />}
           {!running && <CardPanel plan={plan} />}
         </div>
         {!running && (

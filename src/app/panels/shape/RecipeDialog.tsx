@@ -1,9 +1,9 @@
 import { useEffect, useId, useState, type RefObject } from "react";
+import { toStudioError } from "../../../core/errors";
 import { Dialog } from "radix-ui";
 import { saveText } from "../../charts/csv";
 import { useStudio } from "../../state/useStudio";
 import { Icon } from "../../ui/icons";
-import { readRecipe } from "./recipeFile";
 
 /** The recipe as text: read it, copy it, or put another one in its place. */
 export function RecipeDialog({ open, onClose, returnTo }: { open: boolean; onClose: () => void; returnTo: RefObject<HTMLElement | null> }) {
@@ -29,9 +29,9 @@ export function RecipeDialog({ open, onClose, returnTo }: { open: boolean; onClo
 
 function Contents({ onClose }: { onClose: () => void }) {
   const recipe = useStudio((s) => s.recipe);
-  const methods = useStudio((s) => s.methods);
   const planned = useStudio((s) => s.exportPlan?.recipeJson);
-  const loadRecipe = useStudio((s) => s.loadRecipe);
+  const readRecipe = useStudio((s) => s.readRecipe);
+  const [file, setFile] = useState("the pasted recipe");
   const [loading, setLoading] = useState(false);
   const [text, setText] = useState("");
   const [sentence, setSentence] = useState<string>();
@@ -42,23 +42,25 @@ function Contents({ onClose }: { onClose: () => void }) {
   if (!recipe) return null;
   const json = planned ?? JSON.stringify(recipe, null, 2);
   const use = () => {
-    const read = readRecipe(text, recipe, methods);
-    if (!read.ok) return setSentence(read.sentence);
-    loadRecipe(read.recipe);
-    onClose();
+    readRecipe(text, file).then(onClose, (error: unknown) => setSentence(toStudioError(error).message));
   };
   if (loading)
     return (
       <>
         <div className="recipe-body stack">
-          <label htmlFor={fieldId} className="small">Paste recipe.json, or choose the file. It replaces method and options; models are found by their content.</label>
+          <label htmlFor={fieldId} className="small">Paste a recipe.json or a mergekit YAML, or choose the file. It replaces method and options; models are found by their content, then by name.</label>
           <textarea id={fieldId} className="input recipe-text" value={text} spellCheck={false} aria-invalid={sentence !== undefined} aria-describedby={sentence ? errorId : undefined} onChange={(event) => setText(event.target.value)} />
           {sentence && <p className="help bad-help" role="alert" id={errorId}>{sentence}</p>}
         </div>
         <footer>
           <label className="btn s file-btn">
             <Icon name="file" small />Choose a file
-            <input type="file" accept=".json,application/json" className="vh" onChange={(event) => void event.target.files?.[0]?.text().then(setText)} />
+            <input type="file" accept=".json,.yaml,.yml,application/json" className="vh" onChange={(event) => {
+              const chosen = event.target.files?.[0];
+              if (!chosen) return;
+              setFile(chosen.name);
+              void chosen.text().then(setText);
+            }} />
           </label>
           <span className="grow" />
           <button type="button" className="btn s ghost" onClick={() => setLoading(false)}>Back</button>

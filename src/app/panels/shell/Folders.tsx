@@ -1,8 +1,6 @@
 import { createContext, useCallback, useContext, useEffect, useRef, useState, type ReactNode } from "react";
 import { isTextFile } from "../../../core/calibrationText";
-import { StudioError } from "../../../core/errors";
-import type { Recipe } from "../../../core/recipe";
-import { collectDrop, fromInput, pickFolder } from "../../intake";
+import { collectDrop, fromInput, isRecipeFile, pickFolder } from "../../intake";
 import { useStudioStore } from "../../state/useStudio";
 
 interface Folders {
@@ -55,7 +53,7 @@ export function FoldersProvider({ children }: { children: ReactNode }) {
       if (!hasFiles(event) || !event.dataTransfer) return;
       event.preventDefault();
       const [only, ...more] = event.dataTransfer.files;
-      if (only && more.length === 0 && only.name.endsWith(".json") && only.size > 0) void readRecipe(only, store.getState());
+      if (only && more.length === 0 && isRecipeFile(only.name) && only.size > 0) void store.getState().dropRecipe(only);
       else if (only && more.length === 0 && isTextFile(only.name) && only.size > 0) void store.getState().giveTextFile(only);
       else void add(collectDrop(event.dataTransfer));
     };
@@ -82,29 +80,4 @@ export function FoldersProvider({ children }: { children: ReactNode }) {
       />
     </FoldersContext>
   );
-}
-
-/** A dropped recipe.json restores the whole form; the file of an export carries it under "recipe". */
-async function readRecipe(file: File, { loadRecipe, fail }: { loadRecipe: (recipe: Recipe) => void; fail: (error: unknown, context: string) => void }): Promise<void> {
-  try {
-    const parsed = parse(await file.text(), file.name) as { recipe?: Recipe } & Recipe;
-    const recipe = parsed.recipe ?? parsed;
-    if (typeof recipe.method !== "string" || !recipe.base || !Array.isArray(recipe.models)) throw notRecipe(file.name, "no method, base and models are named in it");
-    loadRecipe(recipe);
-  } catch (error) {
-    fail(error, `Reading ${file.name}`);
-  }
-}
-
-function parse(text: string, name: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw notRecipe(name, "the text is not JSON", cause);
-  }
-}
-
-function notRecipe(name: string, found: string, cause?: unknown): StudioError {
-  const todo = "Drop the recipe.json of an export, or a whole model folder.";
-  return new StudioError("bad-recipe", `Reading ${name} as a recipe: ${found}. ${todo}`, { title: "This file is not a recipe", where: name, found, todo }, { cause });
 }
