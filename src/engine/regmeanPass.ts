@@ -2,10 +2,13 @@ import { inputGrams, type GramWanted } from "../activations/grams";
 import { StudioError } from "../core/errors";
 import type { Progress } from "../core/progress";
 import { rowLength, type Checkpoint } from "../core/tensors";
+import type { AdapterFacts } from "../gpu/info";
 import { inputOf, measuredModels, projectionName, takesDiagonal } from "../merge/methods/regmean";
 import { diagonalShares, projections } from "../merge/regmean";
 import { parseModelConfig } from "../model/config";
+import { describeTensor } from "../model/roles";
 import { fisherSupport } from "../model/support";
+import { PIECE_BYTES } from "../model/weights";
 import { calibrationSequences } from "../text/calibration";
 import { changePassBytes, runChangePass } from "./changePass";
 import type { RecipeContext } from "./context";
@@ -94,22 +97,15 @@ export const regmeanPass: GpuPass = {
     const inputs = inputsOf(context);
     const models = walkers(context, inputs);
     if (models.length === 0) return [{ label: "Read every change", readBytes: changePassBytes(context) }];
-    // All models are alike; the first walks on paper.
-    const gpu = await PaperGpu.on(facts);
-    gpu.budgetBytes = gpuBytes;
-    let read = 0;
-    const paper = paperCheckpoint(models[0]!, (bytes) => void (read += bytes));
-    const sequences = await sequencesFor(context, models[0]!);
-    await inputGrams(gpu, paper, sequences, { want: wantedOf(inputs), found: async () => undefined, sums: { put: async () => undefined, get: async () => undefined } });
+    const walk = await paperWalk(models[0]!, await sequencesFor(context, models[0]!), inputs, { facts, gpuBytes });
     const stored = distinct(inputs).reduce((sum, input) => sum + sizeOf(input), 0);
     const widest = distinct(inputs).reduce((most, input) => Math.max(most, sizeOf(input)), 0);
-    const hidden = 4 * sequences.reduce((sum, s) => sum + s.length, 0) * parseModelConfig(models[0]!.config).hidden;
     return [{
       label: `Forward of ${models.length} models, Gram matrices`,
-      gpuBytes: gpu.peakBytes, dispatches: models.length * gpu.dispatches, flops: models.length * gpu.flops,
-      readBytes: changePassBytes(context) + models.length * read + (models.length - 1) * stored,
-      // Matrices of the models and their projections as f32, the sum and one product as f64.
-      hostBytes: (models.length + context.experts.length + 4) * widest + hidden + OVERHEAD_BYTES,
+      gpuBytes: walk.gpuBytes, dispatches: models.length * walk.dispatches, flops: models.length * walk.flops,
+      readBytes: changePassBytes(context) + models.length * walk.readBytes + (models.length - 1) * stored,
+      // Matrices of the models and their projections as f32, the sum as f64; one more that was read back meanwhile, and the store's copy.
+      hostBytes: (models.length + context.experts.length + 4) * widest + 2 * PIECE_BYTES + OVERHEAD_BYTES,
       writeBytes: (models.length - 1 + context.experts.length) * stored,
     }];
   },
@@ -130,14 +126,21 @@ export const regmeanPass: GpuPass = {
     meter.strips = strips;
     meter.phase("forward");
     const raised = new Map<string, number>();
-    for (const [m, model] of models.entries()) {
+    // The CPU solves for one input while the GPU walks on to the next.
+    let solving: Promise<void> = Promise.resolve();
+    const solveNext = async (input: Input, gram: Float32Array): Promise<void> => {
+      const ridge = await solve(input, gram, context, run);
+      if (ridge !== undefined) raised.set(input.key, ridge);
+      meter.emit((work += SOLVE));
+    };
+    const walkModel = async (m: number, model: Checkpoint): Promise<void> => {
       const { cells } = strips[m]!;
       const found = async (wanted: GramWanted, gram: Float32Array): Promise<void> => {
         // Of the last model nothing waits: its matrix is the last that an input lacks.
         if (m < models.length - 1) return run.arrays.put(projectionName(wanted.key, m), gram);
-        const ridge = await solve(wanted as Input, gram, context, run);
-        if (ridge !== undefined) raised.set(wanted.key, ridge);
-        meter.emit((work += SOLVE));
+        await solving;
+        solving = solveNext(wanted as Input, gram);
+        solving.catch(() => undefined);
       };
       await inputGrams(gpu, model, texts[m]!, {
         want: wantedOf(inputs),
@@ -152,11 +155,39 @@ export const regmeanPass: GpuPass = {
           meter.emit((work += (BLOCK * cells.length) / total), true);
         },
       });
+    };
+    try {
+      for (const [m, model] of models.entries()) await walkModel(m, model);
+      await solving;
+    } finally {
+      await solving.catch(() => undefined);
     }
     meter.phase("scores");
     return { losses: [], tokens, warnings: warningsOf(distinct(inputs), raised) };
   },
 };
+
+/**
+ * The walk of a model on a GPU of paper. Blocks are alike, so one and two of them tell what all take: sums grow by the same
+ * for every block, peaks no more.
+ */
+async function paperWalk(model: Checkpoint, sequences: number[][], inputs: ReadonlyMap<string, Input>, { facts, gpuBytes }: { facts: AdapterFacts; gpuBytes: number }): Promise<{ gpuBytes: number; dispatches: number; flops: number; readBytes: number }> {
+  const { layers, architecture } = parseModelConfig(model.config);
+  const walk = async (blocks: number) => {
+    const gpu = await PaperGpu.on(facts);
+    gpu.budgetBytes = gpuBytes;
+    let readBytes = 0;
+    const tensors = new Map([...model.tensors].filter(([name]) => (describeTensor(name, architecture).layer ?? 0) < blocks));
+    const paper = { ...paperCheckpoint(model, (bytes) => void (readBytes += bytes)), tensors, config: { ...model.config, num_hidden_layers: blocks } };
+    await inputGrams(gpu, paper, sequences, { want: wantedOf(inputs), found: async () => undefined, sums: { put: async () => undefined, get: async () => undefined } });
+    return { gpuBytes: gpu.peakBytes, dispatches: gpu.dispatches, flops: gpu.flops, readBytes };
+  };
+  const one = await walk(1);
+  if (layers === 1) return one;
+  const two = await walk(2);
+  const all = (key: keyof typeof one): number => one[key] + (layers - 1) * (two[key] - one[key]);
+  return { gpuBytes: two.gpuBytes, dispatches: all("dispatches"), flops: all("flops"), readBytes: all("readBytes") };
+}
 
 const sizeOf = ({ width, diagonal }: Input): number => 4 * width * (diagonal ? 1 : width);
 

@@ -4,8 +4,8 @@ import { throwIfCancelled } from "../core/errors";
 const BLOCK = 64;
 /** Reduction lengths per call of the product, so that what it reads stays near. */
 const DEPTH = 512;
-/** Longest stretch of work between two looks at the signal. */
-const BREATH_MS = 200;
+/** Longest stretch of work between two looks at the signal: short, because what feeds the GPU meanwhile wants its turn too. */
+const BREATH_MS = 25;
 
 /** Lets the thread answer others every now and then; throws "cancelled". */
 export function breather(signal?: AbortSignal): () => Promise<void> {

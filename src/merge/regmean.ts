@@ -2,7 +2,7 @@ import { breather, cholesky, solveRows } from "./cholesky";
 
 /** What takes part in a layer's regression, in the order of the recipe: the base first where it does. */
 export interface GramPart {
-  /** X^T X / tokens of the layer's inputs in this model: [d, d], of which the lower triangle is read, or its diagonal [d]. */
+  /** X^T X / tokens of the layer's inputs in this model: [d, d], symmetric, or its diagonal [d]. */
   gram: ArrayLike<number>;
   /** c_k, at least 0. */
   coefficient: number;
@@ -15,6 +15,8 @@ export interface RegMeanOptions {
   ridge: number;
 }
 
+/** Right-hand sides that are solved at a time. */
+const ROWS = 64;
 /** Tries with ten times the ridge before a layer is given up. */
 const MOST_RAISES = 12;
 
@@ -25,7 +27,7 @@ const MOST_RAISES = 12;
  * an input the result is their mean. Returns A_k row-major [d, d] in f32 for k of `wanted`, and the ridge that was used: ten
  * times as much, and again, where rounding left the sum without a Cholesky factor. With one part, or where all c H are 0, A_k
  * is c_k / sum c. float64; d^3 / 3 + 2 d^3 operations for every wanted model but one (the last part is what the others
- * leave of I). Holds two matrices of d^2 float64 at a time beside the results. Throws "cancelled".
+ * leave of I). Holds d^2 float64 beside the matrices and the results. Throws "cancelled".
  * Source: Jin et al. 2023, arXiv:2212.09849, eq. 2, with the ridge of METHODS 10.
  */
 export async function projections(parts: readonly GramPart[], d: number, wanted: readonly number[], { offDiagonal, ridge }: RegMeanOptions, signal?: AbortSignal): Promise<{ matrices: Float32Array[]; ridge: number }> {
@@ -47,29 +49,25 @@ export async function projections(parts: readonly GramPart[], d: number, wanted:
     used = used === 0 ? 1e-8 : used * 10;
   }
   // The last of the wanted is what the others leave of I, when all parts but one are known by then.
-  const found = new Map<number, Float64Array>();
-  const rest = wanted.length === parts.length ? wanted.at(-1)! : undefined;
-  for (const k of wanted) {
-    if (k === rest) continue;
-    const x = new Float64Array(d * d);
-    addPart(x, parts[k]!, d, offDiagonal, (used * traces[k]!) / d);
-    for (let i = 0; i < d; i++) for (let j = 0; j < i; j++) x[j * d + i] = x[i * d + j]!;
-    // Rows of c H S^-1: columns of A, since H and S are symmetric.
-    await solveRows(sum, d, x, breathe);
-    found.set(k, x);
-  }
+  const rest = wanted.length === parts.length ? wanted.length - 1 : undefined;
   const matrices: Float32Array[] = [];
-  for (const k of wanted) {
-    const x = found.get(k);
+  for (const [at, k] of wanted.entries()) {
+    if (at === rest) {
+      matrices.push(leftOf(matrices, d));
+      break;
+    }
     const a = new Float32Array(d * d);
-    for (let i = 0; i < d; i++)
-      for (let j = 0; j < d; j++) {
-        let value = x ? x[j * d + i]! : i === j ? 1 : 0;
-        if (!x) for (const other of found.values()) value -= other[j * d + i]!;
-        a[i * d + j] = value;
-      }
+    const { gram, coefficient: c } = parts[k]!;
+    const added = (used * traces[k]!) / d;
+    for (let r0 = 0; r0 < d; r0 += ROWS) {
+      const rows = Math.min(ROWS, d - r0);
+      // Rows of c H S^-1: columns of A, since H and S are symmetric.
+      const x = new Float64Array(rows * d);
+      for (let r = 0; r < rows; r++) for (let j = 0; j < d; j++) x[r * d + j] = r0 + r === j ? c * (gram[j * d + j]! + added) : c * offDiagonal * gram[(r0 + r) * d + j]!;
+      await solveRows(sum, d, x, breathe);
+      for (let i = 0; i < d; i++) for (let r = 0; r < rows; r++) a[i * d + r0 + r] = x[r * d + i]!;
+    }
     matrices.push(a);
-    await breathe();
   }
   return { matrices, ridge: used };
 }
@@ -88,6 +86,13 @@ export function diagonalShares(parts: readonly GramPart[], d: number, wanted: re
       return sum > 0 ? (parts[k]!.coefficient * (diagonals[k]![j]! + added[k]!)) / sum : parts[k]!.coefficient / total;
     }),
   );
+}
+
+/** I minus the others. */
+function leftOf(others: readonly Float32Array[], d: number): Float32Array {
+  const a = identity(d, 1);
+  for (const other of others) for (let i = 0; i < a.length; i++) a[i] = a[i]! - other[i]!;
+  return a;
 }
 
 /** sum += c H, lower triangle. */

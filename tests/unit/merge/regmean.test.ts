@@ -37,6 +37,14 @@ describe("the Cholesky factor", () => {
     abort.abort();
     await expect(projections([{ gram: positive(1, 8), coefficient: 1 }, { gram: positive(2, 8), coefficient: 1 }], 8, [1], { offDiagonal: 1, ridge: 0 }, abort.signal)).rejects.toMatchObject({ code: "cancelled" });
   });
+
+  test("lets others have their turn while it works, and hears a cancel then", async () => {
+    const d = 600;
+    const gram = Float32Array.from({ length: d * d }, (_, at) => 1 / (1 + Math.abs(Math.floor(at / d) - (at % d))));
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(), 10);
+    await expect(projections([{ gram, coefficient: 1 }, { gram, coefficient: 2 }], d, [1], { offDiagonal: 1, ridge: 1e-3 }, abort.signal)).rejects.toMatchObject({ code: "cancelled" });
+  });
 });
 
 /** sum_k A_k w_k of rows [rows, d]. */
