@@ -12,7 +12,7 @@ test("a dropped mergekit file and a dropped recipe.json restore the form, and Sa
   await dropPaths(studio, [yaml]);
   const findings = studio.getByRole("status", { name: "4 findings in merge.yaml" });
   await expect(findings.getByRole("listitem")).toContainText(["int8_mask", "did you mean \"lambda\"", "\"seed\" is no key", "float32"]);
-  await expect(findings).toContainText("parameters.lambada, line 6, column 30");
+  await expect(findings).toContainText("parameters.lambada, line 6, column 31");
   await expect(studio.getByRole("combobox", { name: "Method", exact: true })).toContainText("Task arithmetic");
   const recipe = await shownRecipe(studio);
   expect(recipe).toMatchObject({ method: "task-arithmetic", base: { name: "lab/Tiny-Base" }, models: [{ name: "lab/tiny-tuned", weight: [0.2, 0.9] }], params: { lambda: 1 }, reconciliation: { context: "base" }, output: { dtype: "BF16" } });

@@ -27,7 +27,7 @@ export function readLevel(reader: Reader, dialect: Dialect, spot: Spot | undefin
     else if (KNOWN.has(key)) reader.note("info", "ignored-key", `"${key}" has no effect with ${dialect.name}, in mergekit either; it is left out.`, keySpot);
     else {
       const near = suggest(key, [...own, ...shared]);
-      reader.note("warn", "unknown-key", `"${key}" is no setting of ${dialect.name}${near ? `; did you mean "${near}"?` : `, which has ${plainSet([...own, ...shared])}`}. It is left out.`, keySpot);
+      reader.note("warn", "unknown-key", `"${key}" is no setting of ${dialect.name}${near ? `; did you mean "${near}"?` : `, which has ${plainSet([...own, ...shared])}.`} It is left out.`, keySpot);
     }
   }
   return level;
