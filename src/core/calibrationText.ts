@@ -1,4 +1,5 @@
 import { StudioError, type ErrorDetails } from "./errors";
+import { jsonObjects } from "./jsonLines";
 import { formatBytes } from "./modelFiles";
 
 /** Largest file that calibration text is read from. */
@@ -54,29 +55,18 @@ const USUAL = ["text", "question", "prompt", "problem", "content", "instruction"
 /** Fields of a .jsonl file that hold text in at least one line. Throws "bad-file" with the number of a line that is no JSON object. */
 export function jsonLines(name: string, content: string): TextField[] {
   const fields = new Map<string, string[]>();
-  let rows = 0;
-  for (const [i, line] of content.split("\n").entries()) {
-    if (line.trim() === "") continue;
-    const where = { where: `${name}, line ${i + 1}`, line: i + 1 };
-    let row: unknown;
-    try {
-      row = JSON.parse(line);
-    } catch (error) {
-      refuse(name, `line ${i + 1} is no valid JSON (${(error as Error).message})`, "Each line has to be one JSON object.", where);
-    }
-    if (typeof row !== "object" || row === null || Array.isArray(row)) refuse(name, `line ${i + 1} is ${Array.isArray(row) ? "a list" : row === null ? "null" : `a ${typeof row}`}`, "Each line has to be one JSON object.", where);
-    rows++;
-    for (const [key, value] of Object.entries(row as object)) {
+  const rows = jsonObjects(content, (found, todo, line) => refuse(name, found, todo, line === undefined ? {} : { where: `${name}, line ${line}`, line }));
+  for (const { row } of rows) {
+    for (const [key, value] of Object.entries(row)) {
       if (typeof value !== "string" || value.trim() === "") continue;
       const texts = fields.get(key);
       if (texts) texts.push(value);
       else fields.set(key, [value]);
     }
   }
-  if (rows === 0) refuse(name, "the file is empty", "Give a file with one JSON object per line.");
   if (fields.size === 0) refuse(name, "no line has a field that holds text", 'Give objects such as {"text": "..."}.');
   const rank = (key: string): number => (USUAL.indexOf(key) + USUAL.length + 1) % (USUAL.length + 1);
-  return [...fields].map(([key, texts]) => ({ name: key, texts, without: rows - texts.length })).sort((a, b) => rank(a.name) - rank(b.name));
+  return [...fields].map(([key, texts]) => ({ name: key, texts, without: rows.length - texts.length })).sort((a, b) => rank(a.name) - rank(b.name));
 }
 
 /** A dropped file by its name: .jsonl or .ndjson by lines, .txt by paragraphs. Throws "bad-file". */

@@ -1,0 +1,48 @@
+import { checkTextSize, decodeText } from "./calibrationText";
+import { StudioError } from "./errors";
+import { jsonObjects } from "./jsonLines";
+import type { Problem } from "./trying";
+
+/** Problems with known answers, as an evaluation draws them: always the first n, so that two models see the same ones. */
+export interface ProblemSet {
+  /** Of the file. */
+  name: string;
+  /** Tells sets apart: FNV-1a (32 bits) over prompts and answers, hex. */
+  key: string;
+  problems: Problem[];
+}
+
+function refuse(name: string, found: string, todo: string, line?: number): never {
+  const where = line === undefined ? name : `${name}, line ${line}`;
+  throw new StudioError("bad-file", `Reading the problems ${name}: ${found}. ${todo}`, { title: "The problems cannot be used", where, found, todo, ...(line === undefined ? {} : { line }) });
+}
+
+/**
+ * Problems of a .jsonl file: `prompt` (text), `answer` (text or a number) and, where there is one, `tier` (text).
+ * Other fields are ignored. Throws "bad-file" with the number of the line.
+ */
+export function parseProblems(name: string, content: string): ProblemSet {
+  const stop = (found: string, todo: string, line?: number): never => refuse(name, found, todo, line);
+  const problems = jsonObjects(content, stop).map(({ line, row }): Problem => {
+    const { prompt, answer, tier } = row;
+    const shape = 'Each line needs "prompt" and "answer", such as {"prompt": "2+2=?", "answer": "4"}.';
+    if (typeof prompt !== "string" || prompt.trim() === "") return stop(`line ${line} has ${prompt === undefined ? "no field" : "no text in the field"} "prompt"`, shape, line);
+    if (typeof answer !== "string" && typeof answer !== "number") return stop(`line ${line} has ${answer === undefined ? "no field" : "no text or number in the field"} "answer"`, shape, line);
+    if (String(answer).trim() === "") return stop(`line ${line} has an empty "answer"`, shape, line);
+    if (tier !== undefined && typeof tier !== "string") return stop(`line ${line} has a "tier" that is no text`, 'Leave "tier" out, or give a word such as "easy".', line);
+    return { prompt, answer: String(answer), ...(tier === undefined ? {} : { tier }) };
+  });
+  return { name, key: fingerprint(problems), problems };
+}
+
+/** The same for a dropped file. */
+export async function readProblems(file: File): Promise<ProblemSet> {
+  checkTextSize(file.name, file.size);
+  return parseProblems(file.name, decodeText(file.name, new Uint8Array(await file.arrayBuffer())));
+}
+
+function fingerprint(problems: readonly Problem[]): string {
+  let hash = 0x811c9dc5;
+  for (const unit of JSON.stringify(problems.map(({ prompt, answer }) => [prompt, answer]))) hash = Math.imul(hash ^ unit.codePointAt(0)!, 0x01000193) >>> 0;
+  return hash.toString(16).padStart(8, "0");
+}

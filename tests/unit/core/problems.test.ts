@@ -1,0 +1,55 @@
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { describe, expect, test } from "vitest";
+import { StudioError } from "../../../src/core/errors";
+import { parseProblems, readProblems } from "../../../src/core/problems";
+
+const caught = (content: string): StudioError => {
+  try {
+    parseProblems("set.jsonl", content);
+  } catch (error) {
+    if (error instanceof StudioError) return error;
+    throw error;
+  }
+  throw new Error("nothing was thrown");
+};
+
+describe("problems of a .jsonl file", () => {
+  test("have a prompt, an answer and a tier", () => {
+    const { problems, name } = parseProblems("set.jsonl", '{"prompt":"1+1=?\\n","answer":"2","tier":"easy","id":7}\r\n\n{"prompt":"2+2","answer":4}\n');
+    expect(name).toBe("set.jsonl");
+    expect(problems).toEqual([{ prompt: "1+1=?\n", answer: "2", tier: "easy" }, { prompt: "2+2", answer: "4" }]);
+  });
+
+  test("are told apart by what they ask, not by the file's name", () => {
+    const key = (name: string, answer: string): string => parseProblems(name, JSON.stringify({ prompt: "p", answer })).key;
+    expect(key("a.jsonl", "1")).toBe(key("b.jsonl", "1"));
+    expect(key("a.jsonl", "1")).not.toBe(key("a.jsonl", "2"));
+  });
+
+  test.each([
+    ['{"prompt":"p","answer":"1"}\n{"prompt":"p",', 2, /^Reading the problems set\.jsonl: line 2 is no valid JSON/],
+    ['{"prompt":"p","answer":"1"}\n\n[1]', 3, /line 3 is a list/],
+    ['{"question":"p","answer":"1"}', 1, /line 1 has no field "prompt"/],
+    ['{"prompt":" ","answer":"1"}', 1, /line 1 has no text in the field "prompt"/],
+    ['{"prompt":"p"}', 1, /line 1 has no field "answer"/],
+    ['{"prompt":"p","answer":["1"]}', 1, /line 1 has no text or number in the field "answer"/],
+    ['{"prompt":"p","answer":""}', 1, /line 1 has an empty "answer"/],
+    ['{"prompt":"p","answer":"1","tier":3}', 1, /line 1 has a "tier" that is no text/],
+  ])("%j is refused with its line", (content, line, message) => {
+    const error = caught(content);
+    expect(error.code).toBe("bad-file");
+    expect(error.message).toMatch(message);
+    expect(error.details).toMatchObject({ line, where: `set.jsonl, line ${line}` });
+  });
+
+  test("an empty file is refused", () => expect(caught("\n \n").message).toMatch(/the file is empty/));
+
+  test("those of the sample pair can be read", async () => {
+    const bytes = readFileSync(resolve(import.meta.dirname, "../../../public/samples/problems.jsonl"));
+    const { problems } = await readProblems(new File([bytes], "problems.jsonl"));
+    expect(problems).toHaveLength(300);
+    expect(problems[0]).toEqual({ prompt: "71*4+7-1=?\n", answer: "90", tier: "easy" });
+    expect(new Set(problems.map((p) => p.tier)).size).toBe(2);
+  });
+});
