@@ -1,5 +1,5 @@
 import { StudioError } from "../core/errors";
-import type { ParamValue } from "../core/recipe";
+import type { ParamValue, PostStage } from "../core/recipe";
 
 export interface FlagSpec {
   /** Takes a value; `repeat` collects every occurrence. */
@@ -38,4 +38,10 @@ export function parseSettings(pairs: readonly string[], flag = "set"): Record<st
     out[pair.slice(0, at)] = text === "true" ? true : text === "false" ? false : text !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
   }
   return out;
+}
+
+/** "aim:omega=0.3,layout=blocks" */
+export function parseStage(text: string): PostStage {
+  const [method = "", settings] = text.split(/:(.*)/s);
+  return { method, params: parseSettings(settings ? settings.split(",") : []) };
 }

@@ -1,31 +1,29 @@
 import { mkdir, open as openFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { needsCalibration } from "../core/calibration";
-import { StudioError, toStudioError } from "../core/errors";
+import { StudioError } from "../core/errors";
 import { formatBytes } from "../core/modelFiles";
-import type { OnProgress } from "../core/progress";
-import type { PostStage, Recipe } from "../core/recipe";
-import type { Checkpoint, FloatDtype } from "../core/tensors";
-import { openCheckpoint } from "../formats/checkpoint";
+import type { Recipe } from "../core/recipe";
+import type { FloatDtype } from "../core/tensors";
 import { keptBytes } from "../export/journal";
 import { createEngine } from "../engine/engine";
 import { canGoOn } from "../engine/exporting";
 import type { RandomFile } from "../engine/fisherFile";
 import { hashWeights } from "../store/hash";
-import { parseArgs, parseSettings } from "./args";
+import { parseArgs, parseSettings, parseStage } from "./args";
 import { parseBudgets, parseRates } from "./budgets";
 import { takeChoices } from "./choices";
 import { CALIBRATION_FLAGS, CALIBRATION_USAGE, calibrationLines, withCalibrationFlags } from "./calibration";
+import { runCommand } from "./command";
+import { diskLibrary } from "./diskLibrary";
 import { endAtInterrupt } from "./interrupt";
 import { diskKeyValue } from "./diskKeyValue";
 import { checkTarget, diskOutput, partialPaths } from "./diskOutput";
-import { readFolder, type DiskFile } from "./nodeFiles";
 import { nodeGpu, nodeTuning } from "./nodeGpu";
+import { progressLines } from "./progressLines";
 import { readText, recipeFromFile, writeMergekit } from "./recipes";
 import { buildReport } from "./report";
 import { takeVarying } from "./varying";
-import type { Library } from "../store/library";
-import type { ModelFacts } from "../engine/api";
 
 const USAGE = `npm run merge -- --base DIR --model DIR [--model DIR]... --method ID --out DIR
   --weight W          weight of each model, in their order: a number, [0,1] from the first layer to the last, or rules by name
@@ -63,34 +61,6 @@ const FLAGS = {
 const DTYPES: Record<string, FloatDtype> = { float32: "F32", bfloat16: "BF16", float16: "F16", F32: "F32", BF16: "BF16", F16: "F16" };
 const bad = (sentence: string): StudioError => new StudioError("bad-request", sentence);
 
-/** Models on disk, by their path: what the library is in a terminal. Nothing is copied; `close` ends all reading. */
-function diskLibrary(): Library<ModelFacts> & { close(): Promise<void> } {
-  const opened = new Map<string, Promise<Checkpoint>>();
-  const reading: DiskFile[] = [];
-  const no = async (): Promise<never> => Promise.reject(bad("Models are read in place in a terminal."));
-  return {
-    list: async () => [],
-    get: (path) => {
-      let checkpoint = opened.get(path);
-      if (!checkpoint) {
-        checkpoint = readFolder(path).then(({ name, files }) => {
-          reading.push(...files);
-          return openCheckpoint(name, files);
-        });
-        opened.set(path, checkpoint);
-      }
-      return checkpoint;
-    },
-    async close() {
-      // When one folder cannot be opened, another may still be on its way.
-      await Promise.allSettled(opened.values());
-      await Promise.all(reading.map((file) => file.close()));
-    },
-    ingest: no, remove: no, persist: async () => false,
-    storage: async () => ({ usedBytes: 0, freeBytes: undefined, persistent: true }),
-  };
-}
-
 async function readTokens(path: string): Promise<number[][]> {
   const text = await readText(path, "the token ids");
   let value: unknown;
@@ -102,22 +72,6 @@ async function readTokens(path: string): Promise<number[][]> {
   if (!Array.isArray(value) || value.length === 0 || !value.every((row) => Array.isArray(row) && row.length >= 2 && row.every((id) => Number.isSafeInteger(id) && id >= 0)))
     throw bad(`Reading the token ids ${path}: expected a JSON list of lists of at least 2 token ids each.`);
   return value as number[][];
-}
-
-function progressLines(): OnProgress {
-  let last = 0;
-  let phase = "";
-  let note: string | undefined;
-  return (progress) => {
-    if (progress.note !== note && progress.note !== undefined) process.stderr.write(`${progress.note}\n`);
-    note = progress.note;
-    const now = progress.phases.find((p) => p.state === "now");
-    if (!now || (now.label === phase && performance.now() - last < 2000)) return;
-    phase = now.label;
-    last = performance.now();
-    const left = progress.secondsLeft ? `, about ${Math.round(progress.secondsLeft[0])} to ${Math.round(progress.secondsLeft[1])} s left` : "";
-    process.stderr.write(`${String(Math.round(progress.fraction * 100)).padStart(3)} %  ${now.label}${now.count ? ` · ${now.count}` : ""}${left}\n`);
-  };
 }
 
 /** Where a Fisher file is while it is written; it cannot be continued. */
@@ -243,12 +197,6 @@ async function writeReport(path: string, out: string, report: Record<string, unk
   }
 }
 
-/** "aim:omega=0.3,layout=blocks" */
-function parseStage(text: string): PostStage {
-  const [method = "", settings] = text.split(/:(.*)/s);
-  return { method, params: parseSettings(settings ? settings.split(",") : []) };
-}
-
 async function fromFlags(engine: ReturnType<typeof createEngine>, flags: Record<string, string[]>, base: string, models: string[], cwd: string): Promise<Recipe> {
   const recipe = await engine.defaultRecipe(flags.method![0]!, base, models);
   Object.assign(recipe.params, takeChoices(recipe.reconciliation, parseSettings(flags.set ?? []), flags.rows));
@@ -264,14 +212,5 @@ async function fromFlags(engine: ReturnType<typeof createEngine>, flags: Record<
   return withCalibrationFlags(recipe, (await engine.methods()).find((m) => m.id === recipe.method), flags, cwd);
 }
 
-/** Runs the command; returns the exit code. Relative paths are taken from the directory the command was called in. */
-export async function main(args: string[]): Promise<number> {
-  try {
-    await merge(args, process.env.INIT_CWD ?? process.cwd());
-    return 0;
-  } catch (error) {
-    const fault = toStudioError(error);
-    console.error(fault.code === "internal" && fault.cause instanceof Error ? (fault.cause.stack ?? fault.message) : fault.message);
-    return 1;
-  }
-}
+/** Runs the command; returns the exit code. */
+export const main = (args: string[]): Promise<number> => runCommand(merge, args);
