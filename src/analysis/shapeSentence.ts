@@ -21,7 +21,7 @@ export function shapeSentence(method: MergeMethod, experts: readonly ExpertShape
 }
 
 function fixedSentence(method: MergeMethod, experts: readonly ExpertShape[]): string {
-  if (experts.some((e) => e.outsideAlpha === undefined)) return studiedSentence(method, experts);
+  if (experts.some((e) => e.outsideAlpha === undefined || e.layers.some((l) => l.alpha !== undefined && l.alpha !== e.outsideAlpha))) return studiedSentence(method, experts);
   const parts = experts.map((e) => ({ name: e.name, alpha: e.outsideAlpha! }));
   if (method.id === "linear") return `Every entry is a weighted mean: ${parts.map((p) => `${share(p.alpha)} of ${p.name}`).join(", ")}.`;
   const kept = experts[0]!.layers.some((l) => l.kept !== undefined) || method.id === "ties" ? "kept " : "";

@@ -65,6 +65,14 @@ export function curvesOf(tensors: readonly CurveTensor[], layers: number, valueO
   };
 }
 
+/** Per layer the mean over the entries of its tensors. */
+export const meanCurve = (tensors: readonly CurveTensor[], layers: number, valueOf: (tensor: CurveTensor) => number | undefined): (number | undefined)[] =>
+  Array.from({ length: layers }, (_, layer) => {
+    const inLayer = tensors.filter((t) => t.layer === layer);
+    const entries = inLayer.reduce((sum, t) => sum + t.elements, 0);
+    return entries === 0 ? undefined : inLayer.reduce((sum, t) => sum + t.elements * (valueOf(t) ?? NaN), 0) / entries;
+  });
+
 /** As it is typed: up to four decimals, no zeros behind. */
 export const curveText = (value: number | undefined): string => (value === undefined ? fixed(undefined, 2) : fixed(value, 4).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""));
 

@@ -15,6 +15,7 @@ export function frontOptions(recipe: Recipe, methods: MethodInfo[]): { name: str
   return order.map(([key, spec]) => {
     const value = recipe.params[key] ?? spec.default;
     const text = spec.kind === "choice" ? (spec.options.find((option) => option.value === value)?.label ?? String(value)) : paramValue(value);
+    if (recipe.vary?.[key] !== undefined || recipe.models.some((m) => m.params?.[key] !== undefined)) return { name: SYMBOLS[key] ?? key, text: "varies", numeric: true };
     return { name: SYMBOLS[key] ?? key, text, numeric: spec.kind !== "choice" };
   });
 }

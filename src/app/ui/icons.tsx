@@ -33,6 +33,7 @@ const shapes = {
   stop: <rect x="4" y="4" width="8" height="8" rx="1" />,
   plus: <path d="M8 3v10M3 8h10" />,
   edit: <path d="M10.6 2.8l2.6 2.6-7.8 7.8-3.2.6.6-3.2z" />,
+  curve: <><path d="M2 12.5c5.5 0 5.5-9 12-9" /><circle cx="8" cy="8" r="1.6" /></>,
   folder: <path d="M1.8 12.4V3.8h4.4l1.5 1.8h6.5v6.8z" />,
 } satisfies Record<string, ReactNode>;
 

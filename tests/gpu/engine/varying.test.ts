@@ -54,7 +54,7 @@ describe("against float64", () => {
     const mlp = [1, 0.5, 0.7, 0.3, 0];
     await check("slerp", {}, { models: refs.slice(0, 1), vary: { t: [{ filter: "self_attn", value: attention }, { filter: "mlp", value: mlp }, { value: 0.5 }] } }, (name) => {
       const t = name.includes("self_attn") ? gradient(attention, name) : name.includes("mlp") ? gradient(mlp, name) : 0.5;
-      return reference.slerp({ ...whole.get(name)!, weights: [1] }, t);
+      return reference.slerp({ ...whole.get(name)!, weights: [1], columns: 1 }, t);
     });
   });
 
@@ -109,7 +109,7 @@ describe("against float64", () => {
     for (const k of [0, 1]) alone.push((await b.merge(recipeFor("della_linear", k === 0 ? { density: 0.4, epsilon: 0.2 } : { density: 0.7 }, { models: weighted(k === 0 ? [1, 0] : [0, 1]) }))).checkpoint);
     const x = new Map<string, number[][]>();
     for (const name of names) x.set(name, await Promise.all(alone.map(async (c) => Array.from(await valuesOf(c, name), (v, i) => v - whole.get(name)!.base[i]!))));
-    const own = [{ density: 0.4, epsilon: 0.2 }, { density: [{ value: 0.7 }] }];
+    const own: ModelRef["params"][] = [{ density: 0.4, epsilon: 0.2 }, { density: [{ value: 0.7 }] }];
     await check("della", {}, { models: weighted([1, [0.5, 1]], own) }, (name) => {
       const w = [1, gradient([0.5, 1], name)];
       return whole.get(name)!.base.map((v, i) => {

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { summarise } from "../../../src/app/state/runs";
 import { createStudioStore } from "../../../src/app/state/store";
 import { fakeBase, fakeModel, fakeTuned } from "../../support/fakeData";
 import { createFakeEngine } from "../../support/fakeEngine";
@@ -25,6 +26,7 @@ test("a varying number is set where it belongs, and taken away without a trace",
   s.setVarying({ param: "r", model: 1 }, [{ filter: "mlp", value: 0.3 }, { value: 0.2 }]);
   s.setVarying({ model: 0 }, [0, 1]);
   expect(recipe().vary).toEqual({ r: [0.1, 0.4] });
+  expect(summarise({ ...recipe(), vary: { lambda: [0, 1] } }, store.getState().methods)).toBe("λ varies");
   expect(recipe().models.map(({ weight, params }) => ({ weight, params }))).toEqual([{ weight: [0, 1], params: undefined }, { weight: undefined, params: { r: [{ filter: "mlp", value: 0.3 }, { value: 0.2 }] } }]);
   s.setVarying({ param: "r" }, undefined);
   s.setVarying({ param: "r", model: 1 }, undefined);

@@ -109,7 +109,9 @@ describe("what is told", () => {
     expect(experts[0]!.layers.map((l) => l.alpha)).toEqual([0, 0.5, 1]);
     expect(experts[0]!.outsideAlpha).toBeUndefined();
     expect(experts[0]!.tensors.find((t) => t.name === "lm_head.weight")!.alpha).toBe(0.1);
-    expect((await b.shape(recipeFor("task-arithmetic", {}, { models: refs("task-arithmetic").slice(0, 1), vary: { lambda: [0.25, 1] } }))).experts[0]!.outsideAlpha).toBe(0.25);
+    const list = await b.shape(recipeFor("task-arithmetic", {}, { models: refs("task-arithmetic").slice(0, 1), vary: { lambda: [0.25, 1] } }));
+    expect(list.experts[0]!.outsideAlpha).toBe(0.25);
+    expect(list.sentence).toBe("Layers take 25% to all of one.");
   });
 
   test("the card and recipe.json say it, and the recipe replays to the same bytes", async () => {

@@ -1,4 +1,4 @@
-import { useId, useRef, useState } from "react";
+import { useId, useRef, useState, type ReactNode } from "react";
 import { useStudio, useStudioStore } from "../../state/useStudio";
 import type { ParamSpec, NumberSpec } from "../../../core/params";
 import type { MethodInfo } from "../../../engine/api";
@@ -12,7 +12,10 @@ import { CalibrationGroup } from "./CalibrationGroup";
 import { comboOf, methodOptions } from "./methodList";
 import { Line, NumberBox, ParamField, useNumberBox } from "./ParamField";
 import { RecipeDialog } from "./RecipeDialog";
+import { TensorsGroup } from "./TensorsGroup";
 import { ThenStages } from "./ThenStages";
+import { canVary, variedPlaces } from "./varying";
+import { VaryField } from "./VaryField";
 import { useHistoryDepth } from "../../state/useHistoryDepth";
 
 type Entry = [name: string, spec: ParamSpec];
@@ -62,6 +65,7 @@ export function MethodSide() {
         <Group icon="swap" title="Needs a new pass" note={measured ? `the last took ${duration(measured.elapsedMs)}` : "reads the weights again"} method={method} recipe={recipe} entries={front("pass")} />
         <ThenStages />
         <CalibrationGroup method={method} />
+        <TensorsGroup />
         {rest.length > 0 && (
           <details>
             <summary>
@@ -83,7 +87,7 @@ export function MethodSide() {
       </div>
       <div className="side-foot">
         <Preset method={method} recipe={recipe} />
-        <button type="button" className="btn s ghost" disabled={changed(entries) === 0} onClick={resetAll}>Reset all</button>
+        <button type="button" className="btn s ghost" disabled={changed(entries) === 0 && variedPlaces(recipe, method).length === 0} onClick={resetAll}>Reset all</button>
         <button type="button" className="btn s" ref={recipeButton} onClick={() => setDialog(true)}><Icon name="copy" small />Recipe</button>
       </div>
       <RecipeDialog open={dialog} onClose={() => setDialog(false)} returnTo={recipeButton} />
@@ -118,6 +122,14 @@ function SubGroup({ title, ...rest }: GroupProps) {
   );
 }
 
+/** The same object for the same name, so that what depends on it is worked out once. */
+const places = new Map<string, { param: string }>();
+function placeOf(param: string): { param: string } {
+  let place = places.get(param);
+  if (!place) places.set(param, (place = { param }));
+  return place;
+}
+
 function Fields({ recipe, entries }: Omit<GroupProps, "title">) {
   const setParam = useStudio((s) => s.setParam);
   const resetParam = useStudio((s) => s.resetParam);
@@ -131,7 +143,10 @@ function Fields({ recipe, entries }: Omit<GroupProps, "title">) {
       {entries.map(([name, spec]) => {
         if (pair && name === "len") return null;
         if (pair && name === "N") return <InputsField key={name} params={recipe.params} specs={Object.fromEntries(entries)} />;
-        return <ParamField key={name} spec={spec} value={recipe.params[name] ?? spec.default} onChange={(v) => setParam(name, v)} onReset={() => resetParam(name)} {...(inForce[name] === undefined ? {} : { inForce: inForce[name] })} />;
+        const value = recipe.params[name] ?? spec.default;
+        const field = (extra?: ReactNode) => <ParamField key={name} spec={spec} value={value} onChange={(v) => setParam(name, v)} onReset={() => resetParam(name)} extra={extra} {...(inForce[name] === undefined ? {} : { inForce: inForce[name] })} />;
+        if (!canVary(spec)) return field();
+        return <VaryField key={name} label={spec.label} spec={spec} place={placeOf(name)} plain={typeof value === "number" ? value : (inForce[name] ?? spec.min)}>{field}</VaryField>;
       })}
     </>
   );

@@ -1,11 +1,10 @@
-import { useId } from "react";
-import type { NumberSpec } from "../../../core/params";
+import { useId, useMemo } from "react";
 import type { MethodInfo } from "../../../engine/api";
 import type { ModelRef } from "../../../core/recipe";
 import { useStudio } from "../../state/useStudio";
 import { Line, NumberBox, useNumberBox } from "./ParamField";
-
-const WEIGHT: NumberSpec = { kind: "number", label: "Weight", help: "", effect: "at-once", default: 1, min: -4, max: 4, step: 0.05 };
+import { WEIGHT } from "./varying";
+import { VaryField } from "./VaryField";
 
 /** A coefficient for each fine-tuned model, where there are several and the method takes one from the person. */
 export function ModelWeights({ method }: { method: MethodInfo }) {
@@ -28,9 +27,15 @@ function WeightField({ model, index }: { model: ModelRef; index: number }) {
     box.settle();
     setModelWeight(index, WEIGHT.default);
   };
+  const place = useMemo(() => ({ model: index }), [index]);
   return (
-    <Line label={model.name} changed={value !== WEIGHT.default || box.error !== undefined} onReset={reset} error={box.error} errorId={errorId}>
-      <NumberBox label={`Weight of ${model.name}`} errorId={errorId} {...box} />
-    </Line>
+    <VaryField label={`Weight of ${model.name}`} spec={WEIGHT} place={place} plain={value}>
+      {(button) => (
+        <Line label={model.name} changed={value !== WEIGHT.default || box.error !== undefined} onReset={reset} error={box.error} errorId={errorId}>
+          <NumberBox label={`Weight of ${model.name}`} errorId={errorId} {...box} />
+          {button}
+        </Line>
+      )}
+    </VaryField>
   );
 }

@@ -12,13 +12,15 @@ interface FieldProps<S> {
   onReset(): void;
   /** What the chosen word amounts to now; a fixed value starts there. */
   inForce?: number;
+  /** Stands beside the control. */
+  extra?: ReactNode;
 }
 
 /** The control of one option, drawn from its spec. */
-export function ParamField({ spec, value, onChange, onReset, inForce }: FieldProps<ParamSpec>) {
+export function ParamField({ spec, value, onChange, onReset, inForce, extra }: FieldProps<ParamSpec>) {
   switch (spec.kind) {
     case "number":
-      return hasSlider(spec) ? <SliderField spec={spec} value={value} onChange={onChange} onReset={onReset} /> : <BoxField spec={spec} value={value} onChange={onChange} onReset={onReset} />;
+      return hasSlider(spec) ? <SliderField spec={spec} value={value} onChange={onChange} onReset={onReset} extra={extra} /> : <BoxField spec={spec} value={value} onChange={onChange} onReset={onReset} extra={extra} />;
     case "choice":
       return <ChoiceField spec={spec} value={value} onChange={onChange} onReset={onReset} />;
     case "flag":
@@ -28,7 +30,7 @@ export function ParamField({ spec, value, onChange, onReset, inForce }: FieldPro
         </Line>
       );
     case "number-or-word":
-      return <WordField spec={spec} value={value} onChange={onChange} onReset={onReset} inForce={inForce} />;
+      return <WordField spec={spec} value={value} onChange={onChange} onReset={onReset} inForce={inForce} extra={extra} />;
   }
 }
 
@@ -99,18 +101,19 @@ export function NumberBox({ label, text, error, errorId, change, leave, width }:
   );
 }
 
-function BoxField({ spec, value, onChange, onReset }: FieldProps<NumberSpec>) {
+function BoxField({ spec, value, onChange, onReset, extra }: FieldProps<NumberSpec>) {
   const errorId = useId();
   const box = useNumberBox(spec, Number(value), onChange);
   const reset = () => { box.settle(); onReset(); };
   return (
     <Line label={spec.label} help={spec.help} changed={value !== spec.default || box.error !== undefined} onReset={reset} error={box.error} errorId={errorId}>
       <NumberBox label={spec.label} errorId={errorId} {...box} />
+      {extra}
     </Line>
   );
 }
 
-function SliderField({ spec, value, onChange, onReset }: FieldProps<NumberSpec>) {
+function SliderField({ spec, value, onChange, onReset, extra }: FieldProps<NumberSpec>) {
   const errorId = useId();
   const number = Number(value);
   const box = useNumberBox(spec, number, onChange);
@@ -122,6 +125,7 @@ function SliderField({ spec, value, onChange, onReset }: FieldProps<NumberSpec>)
         <span className="val row gap-1">
           {(value !== spec.default || box.error !== undefined) && <Reset label={spec.label} onReset={reset} />}
           <NumberBox label={spec.label} errorId={errorId} {...box} />
+          {extra}
         </span>
       </span>
       <Slider label={spec.label} spec={spec} value={number} mark={spec.default} onChange={(next) => { box.settle(); onChange(next); }} />
@@ -175,7 +179,7 @@ export function Segment({ label, value, options, onChange }: { label: string; va
 const FIXED = "\0fixed";
 
 /** One of a few words, or a number of one's own. */
-function WordField({ spec, value, onChange, onReset, inForce }: FieldProps<NumberOrWordSpec>) {
+function WordField({ spec, value, onChange, onReset, inForce, extra }: FieldProps<NumberOrWordSpec>) {
   const errorId = useId();
   const fixed = typeof value === "number";
   const start = typeof spec.default === "number" ? spec.default : (inForce ?? spec.min + (spec.max - spec.min) / 5);
@@ -190,6 +194,7 @@ function WordField({ spec, value, onChange, onReset, inForce }: FieldProps<Numbe
     <div className="field">
       <Line label={spec.label} help={spec.help} changed={changed} onReset={reset}>
         {fitsSegment(options.map((o) => o.label)) ? <Segment label={spec.label} value={current} options={options} onChange={choose} /> : <Select label={spec.label} width={changed ? 118 : 132} value={current} options={options} onChange={choose} />}
+        {extra}
       </Line>
       {fixed && (
         <div className="fixed-line">

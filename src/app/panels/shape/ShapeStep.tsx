@@ -17,6 +17,7 @@ import { MethodSide } from "./MethodSide";
 import { Segment } from "./ParamField";
 import { ProgressBlock } from "./ProgressBlock";
 import { ShapeActions } from "./ShapeActions";
+import { VaryPanel } from "./VaryPanel";
 import { emptyRows, passFacts, passSentence, quantitiesOf, shapeState, type PassFacts, type ShapeState } from "./shapeModel";
 
 const MODES = [{ value: "layer", label: "By layer" }, { value: "kind", label: "By tensor kind" }] as const;
@@ -64,6 +65,7 @@ export default function ShapeStep() {
         {!filling && rows.length > 0 && <Readout rows={rows} quantities={quantities} />}
         {rows.length === 0 && state !== "empty" && <div className="note-line"><Icon name="info" /><span>The layers of this architecture are not known to the page, so its tensors are listed one by one.</span></div>}
         {rows.length > 0 && (!filling || rows.some((r) => r.alpha !== undefined)) && <AlphaPanel rows={rows} name={name} expert={expert} quantities={quantities} height={kind ? 166 : 200} />}
+        {recipe && method && rows.length > 0 && state !== "running" && <VaryPanel recipe={recipe} method={method} tensors={expert?.tensors} layers={rows.length} name={name} />}
         {rows.length > 0 && !kind && <SmallCharts rows={rows} name={name} expert={expert} quantities={quantities} pending={filling} trimLabel={`by ${optionLabel(method, recipe, "trimScore") ?? "size of the change"}`} signal={optionLabel(method, recipe, "scoreMode")} height={filling ? 196 : 124} />}
         {expert && (kind || (rows.length === 0 && !filling)) && <KindView expert={expert} layers={rows.length} name={name} />}
         {filling && method?.needs.fisher && (
