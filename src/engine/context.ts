@@ -62,6 +62,7 @@ export async function openRecipe(recipe: Recipe, open: (id: string) => Promise<C
     throw new StudioError("shape-mismatch", `These models cannot be merged. ${sentence}`, { title: blocker.title, where: blocker.where, found: blocker.found, why: blocker.why, todo: blocker.todo, finding: blocker.code });
   }
   const plan = planOutput(base, experts, recipe);
+  if (plan.parameters !== check.parameters) throw new StudioError("internal", `Planning the output: it has ${plan.parameters} parameters, the check said ${check.parameters}. This is a fault of the planner, not of the models.`);
   const architecture = architectureName(base.config);
   const outputs = plan.tensors
     .filter((t) => t.action === "merge")

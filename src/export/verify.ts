@@ -94,7 +94,7 @@ export async function verifyOutput(job: VerifyJob): Promise<{ checks: Check[]; t
   let badIn = "";
   for (const [name, { count, first }] of values.bad) {
     const tensor = plan.tensors.find((t) => t.name === name)!;
-    if (isCopied(tensor, await job.workOf(tensor))) stored.push(`${name} (${number(count)}, first at ${elementAt(first, tensor.shape)})`);
+    if (first >= bodyElements(tensor) || isCopied(tensor, await job.workOf(tensor))) stored.push(`${name} (${number(count)}, first at ${elementAt(first, tensor.shape)})`);
     else [bad, badIn] = [bad + count, badIn || name];
   }
   const copied = stored.length === 0 ? "" : `; copied with the NaN or infinite values of the input: ${stored.join(", ")}`;

@@ -9,6 +9,7 @@ import { percentileKeep, topKeep } from "../../reference/stats/trim";
 import { expectClose } from "../../support/compare";
 import { bench, recipeFor, tensorBytesOf, valuesOf, watchedGpu, type Bench } from "../../support/engineBench";
 import { float64Parameters } from "../../support/nodeCheckpoint";
+import { checkpointOf } from "../../support/perturbed";
 import { randomModel, randomTokens, TINY, type RandomModel } from "../../support/tinyModel";
 
 const [EMBEDDING, HEAD, C] = ["model.embed_tokens.weight", "lm_head.weight", TINY.qwen2Tied.hidden_size];
@@ -158,6 +159,20 @@ test("the output's dtype holds for every row, rounded once", async () => {
   expect(checkpoint.tensors.get(EMBEDDING)!.dtype).toBe("BF16");
   const want = await plain(sides(pair)[1], EMBEDDING);
   (await valuesOf(checkpoint, EMBEDDING)).forEach((v, i) => expect(Math.abs(v - want[i]!)).toBeLessThanOrEqual(Math.abs(want[i]!) / 256));
+});
+
+test("NaN in rows that only one model has is copied and named; in rows in common it ends the merge", async () => {
+  const pair = PAIRS[0]!;
+  const [base, tuned] = sides(pair);
+  const withNaN = async (row: number): Promise<Bench> => {
+    const tensors = await Promise.all([...base.tensors.values()].map(async ({ name, shape }) => ({ name, dtype: "F32" as const, shape, values: await valuesOf(base, name) })));
+    tensors.find((t) => t.name === EMBEDDING)!.values[row * C + 1] = NaN;
+    return bench(undefined, { base: await checkpointOf("base", tensors, base.files), finetuned: tuned });
+  };
+  const wanted = recipeFor("task-arithmetic", { lambda: 0.5 }, { reconciliation: { vocabulary: "base" } });
+  const { report } = await (await withNaN(SHORT)).merge(wanted);
+  expect(report.checks.find((c) => c.id === "values")).toMatchObject({ verdict: "pass", found: expect.stringMatching(/copied with the NaN or infinite values of the input: model\.embed_tokens\.weight \(1, first at/) as string });
+  await expect((await withNaN(SHORT - 1)).merge(wanted)).rejects.toMatchObject({ code: "bad-file", message: expect.stringContaining(EMBEDDING) as string });
 });
 
 test("single rows take their own choice, in embedding and head", async () => {
