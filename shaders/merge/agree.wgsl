@@ -3,12 +3,13 @@
 //   1 in   tuned   [n]  as stored, TUNED_DTYPE
 //   2 in   mask    [ceil(n / 32)]  u32; not read when HAS_MASK is 0
 //   3 in   votes   [n]  f32; the elected sign is that of the vote, and `positive` decides a vote of 0
-//   4 out  sum     [n]  f32   += (= when FIRST is 1)
+//   4 out  sum     [n]  f32   += (= when FIRST is 1); with LARGEST 1 the part * x of the largest size in place of their sum
 //   5 out  weight  [n]  f32   += (= when FIRST is 1)
 //   6 uniform      n: u32, w, part, share: f32, positive: u32, zero: u32 (always 0), group0: u32
 // Source: TIES, Yadav et al. 2023, arXiv:2306.01708, "disjoint merge".
 override COUNT: u32 = 0u;
 override FIRST: u32 = 0u;
+override LARGEST: u32 = 0u;
 
 struct Params { n: u32, w: f32, part: f32, share: f32, positive: u32, zero: u32, group0: u32 }
 @group(0) @binding(0) var<storage, read> base: array<vec2u>;
@@ -28,7 +29,8 @@ fn quad(q: u32) {
     sum[q] = term;
     weight[q] = share;
   } else {
-    sum[q] = sum[q] + term;
+    let before = sum[q];
+    sum[q] = select(select(before, term, abs(term) > abs(before)), before + term, vec4<bool>(LARGEST == 0u));
     weight[q] = weight[q] + share;
   }
 }

@@ -1,6 +1,7 @@
 // ties: the three passes vote, agree and finish in one, for at most four experts that are on the GPU together
 //   x_k = w_k m_k (theta_k - theta0);  vote = sum of x_k, or of sign(x_k) (COUNT_VOTES 1);  t = sum of p_k x_k of the elected
-//   sign, divided by max(sum of their s_k, least) (DIVISOR 1), by their number (2) or not (0);  out = (theta0 + lambda * t) * scale
+//   sign, divided by max(sum of their s_k, least) (DIVISOR 1), by their number (2) or not (0), or the largest of them (3);
+//   out = (theta0 + lambda * t) * scale
 //   0 in   base    [n]  as stored, BASE_DTYPE
 //   1 in   tuned0  [n]  as stored, DTYPE_0; 2 to 4 likewise, the last ones not read when EXPERTS is below 4
 //   2 in   tuned1  [n]
@@ -58,6 +59,11 @@ fn term(x: vec4f, p: f32, agrees: vec4<bool>) -> vec4f {
   return select(vec4f(), settle(p * x), agrees);
 }
 
+fn gathered(sum: vec4f, t: vec4f) -> vec4f {
+  if (DIVISOR == 3u) { return select(sum, t, abs(t) > abs(sum)); }
+  return settle(sum + t);
+}
+
 fn share(s: f32, agrees: vec4<bool>) -> vec4f {
   return select(vec4f(), vec4f(select(s, 1.0, DIVISOR == 2u)), agrees);
 }
@@ -76,11 +82,11 @@ fn quad(q: u32) {
   let agrees0 = with_sign(x0, votes);
   var sum = term(x0, params.p0, agrees0);
   var weight = share(params.s0, agrees0);
-  if (EXPERTS > 1u) { let agrees = with_sign(x1, votes); sum = settle(sum + term(x1, params.p1, agrees)); weight = settle(weight + share(params.s1, agrees)); }
-  if (EXPERTS > 2u) { let agrees = with_sign(x2, votes); sum = settle(sum + term(x2, params.p2, agrees)); weight = settle(weight + share(params.s2, agrees)); }
-  if (EXPERTS > 3u) { let agrees = with_sign(x3, votes); sum = settle(sum + term(x3, params.p3, agrees)); weight = settle(weight + share(params.s3, agrees)); }
+  if (EXPERTS > 1u) { let agrees = with_sign(x1, votes); sum = gathered(sum, term(x1, params.p1, agrees)); weight = settle(weight + share(params.s1, agrees)); }
+  if (EXPERTS > 2u) { let agrees = with_sign(x2, votes); sum = gathered(sum, term(x2, params.p2, agrees)); weight = settle(weight + share(params.s2, agrees)); }
+  if (EXPERTS > 3u) { let agrees = with_sign(x3, votes); sum = gathered(sum, term(x3, params.p3, agrees)); weight = settle(weight + share(params.s3, agrees)); }
   var t = sum;
-  if (DIVISOR != 0u) {
+  if (DIVISOR == 1u || DIVISOR == 2u) {
     let by = max(weight, vec4f(params.least));
     t = select(sum, settle(divide(sum, by)), by != vec4f());
   }

@@ -4,7 +4,7 @@ import { maskBit } from "./trim";
 import { elementwise } from "./elementwise";
 import { project } from "./project";
 import { weightedMean } from "./weighted";
-import { checkSlice, floorOf, NEAR, sliceMask, zeroIsPositive, type Mask, type OpSlice, type StoredBytes, type TensorOp, type TiesOp } from "./ops";
+import { checkSlice, dividesBy, floorOf, NEAR, sliceMask, zeroIsPositive, type Mask, type OpSlice, type StoredBytes, type TensorOp, type TiesOp } from "./ops";
 
 const f = Math.fround;
 
@@ -118,6 +118,7 @@ function ties(op: TiesOp, theta0: Float32Array, slice: OpSlice): Float32Array {
   const positive = zeroIsPositive(op);
   const sum = new Float32Array(theta0.length);
   const weight = new Float32Array(theta0.length);
+  const largest = op.divisor === "largest";
   op.weights.forEach((w, k) => {
     const x = movesOf(op, k, theta0, slice);
     const part = f(op.parts?.[k] ?? 1);
@@ -126,13 +127,14 @@ function ties(op: TiesOp, theta0: Float32Array, slice: OpSlice): Float32Array {
       const vote = votes[i]!;
       const value = x[i]!;
       if (vote > 0 || (vote === 0 && positive) ? value > 0 : value < 0) {
-        sum[i] = sum[i]! + f(part * value);
+        const term = f(part * value);
+        sum[i] = !largest ? sum[i]! + term : Math.abs(term) > Math.abs(sum[i]!) ? term : sum[i]!;
         weight[i] = weight[i]! + share;
       }
     }
   });
   const lambda = f(op.lambda);
-  const divide = op.divisor !== "none";
+  const divide = dividesBy(op);
   const floor = f(floorOf(op));
   for (let i = 0; i < sum.length; i++) {
     const by = Math.max(weight[i]!, floor);

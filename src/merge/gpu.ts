@@ -14,7 +14,7 @@ import { maskWords } from "../kernels/stats/trim";
 import { convert } from "./cpu";
 import { partOf } from "./weighted";
 import { encodeProject } from "./projectGpu";
-import { checkSlice, floorOf, NEAR, sliceMask, TOUCHED, zeroIsPositive, type Mask, type OpSlice, type RowsOp, type StoredBytes, type TensorOp, type TiesOp, type WeightedOp } from "./ops";
+import { checkSlice, dividesBy, floorOf, NEAR, sliceMask, TOUCHED, zeroIsPositive, type Mask, type OpSlice, type RowsOp, type StoredBytes, type TensorOp, type TiesOp, type WeightedOp } from "./ops";
 
 /** Stored values of a slice in a buffer. */
 export interface OnGpu {
@@ -125,7 +125,7 @@ function encodeFewTies(gpu: Gpu, op: TiesOp, slice: OpSlice, base: OnGpu, hold: 
       BASE_DTYPE: dtypeOf(base), OUT_DTYPE: WEIGHT_DTYPE[outDtype], EXPERTS,
       DTYPE_0: dtypeOf(t0), DTYPE_1: dtypeOf(t1), DTYPE_2: dtypeOf(t2), DTYPE_3: dtypeOf(t3),
       MASKED: parts.reduce((bits, part, k) => bits | (part ? 1 << k : 0), 0),
-      COUNT_VOTES: op.elect === "count" ? 1 : 0, DIVISOR: { none: 0, weights: 1, count: 2 }[op.divisor],
+      COUNT_VOTES: op.elect === "count" ? 1 : 0, DIVISOR: { none: 0, weights: 1, count: 2, largest: 3 }[op.divisor],
     },
   );
 }
@@ -146,14 +146,14 @@ function encodeTies(gpu: Gpu, op: TiesOp, slice: OpSlice, base: OnGpu, hold: (b:
       agree,
       { base: base.buffer, tuned: tuned.buffer, mask, votes, sum, weight },
       { n, w, part: op.parts?.[k] ?? 1, share: op.shares?.[k] ?? w, positive: zeroIsPositive(op) ? 1 : 0, zero: 0 },
-      { ...constants(tuned, hasMask, k), COUNT: op.divisor === "count" ? 1 : 0 },
+      { ...constants(tuned, hasMask, k), COUNT: op.divisor === "count" ? 1 : 0, LARGEST: op.divisor === "largest" ? 1 : 0 },
     ),
   );
   gpu.run(
     finish,
     { base: base.buffer, sum, weight, out },
     { n, lambda: op.lambda, scale: op.scale ?? 1, least: floorOf(op), zero: 0 },
-    { BASE_DTYPE: WEIGHT_DTYPE[base.dtype], OUT_DTYPE: WEIGHT_DTYPE[outDtype], ADD: 1, DIVIDE: op.divisor === "none" ? 0 : 1 },
+    { BASE_DTYPE: WEIGHT_DTYPE[base.dtype], OUT_DTYPE: WEIGHT_DTYPE[outDtype], ADD: 1, DIVIDE: dividesBy(op) ? 1 : 0 },
   );
 }
 

@@ -11,7 +11,7 @@ export type Mask = Uint32Array | undefined;
  *   add      (theta0 + sum_k c_k m_k (theta_k - theta0)) * scale
  *   combine  c_0 theta0 + sum_k c_k theta_k; the base is not read when its coefficient is 0
  *   ties     x_k = w_k m_k (theta_k - theta0); elect one sign per entry by the sum of x_k or of sign(x_k); sum the x_k of
- *            that sign; divide by their weights, their number, or not; theta0 + lambda * that, times scale
+ *            that sign, or take the largest of them; divide by their weights, their number, or not; theta0 + lambda * that, times scale
  *            A vote of 0: `plus`, or the sign of `majority` over the model with 0 as minus (METHODS 3a.3)
  *   rows     combine or add with coefficients of their own for every row, or every column
  *   nearswap theta0 + min(1, t / max(|d|, 1e-6)) d, d = theta - theta0: the other model where it is near, a step t towards it elsewhere
@@ -62,7 +62,8 @@ export interface TiesOp {
   lambda: number;
   elect: "sum" | "count";
   zero: "plus" | "majority";
-  divisor: "weights" | "count" | "none";
+  /** `largest`: not their sum, but the one of the largest size. */
+  divisor: "weights" | "count" | "none" | "largest";
   /** Multiplies x_k in the sum, after the vote; 1 where absent. */
   parts?: number[];
   /** What x_k counts in the division by weights; w_k where absent. */
@@ -99,6 +100,9 @@ export function sliceMask(mask: Mask, slice: { start: number; elements: number }
 
 /** Whether the vote of an entry whose votes cancel is positive. */
 export const zeroIsPositive = (op: TiesOp): boolean => op.zero === "plus" || (op.majority ?? 0) > 0;
+
+/** Whether what agrees is divided by its weights or its number. */
+export const dividesBy = ({ divisor }: TiesOp): boolean => divisor === "weights" || divisor === "count";
 
 /** The smallest divisor of a TIES operation: what f32 holds where none is given. */
 export const floorOf = (op: TiesOp): number => op.floor ?? -3.4028234663852886e38;

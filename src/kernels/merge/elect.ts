@@ -26,7 +26,7 @@ export const agree = defineKernel({
   inputs: ["base", "tuned", "mask", "votes"],
   outputs: ["sum", "weight"],
   params: { n: "u32", w: "f32", part: "f32", share: "f32", positive: "u32", zero: "u32", group0: "u32" },
-  constants: { BASE_DTYPE: 0, TUNED_DTYPE: 0, HAS_MASK: 1, COUNT: 0, FIRST: 0 },
+  constants: { BASE_DTYPE: 0, TUNED_DTYPE: 0, HAS_MASK: 1, COUNT: 0, FIRST: 0, LARGEST: 0 },
   workgroups: ({ n }) => Math.ceil(n / 2048),
   cost: ({ n }) => 40 * n,
 });

@@ -94,8 +94,8 @@ function translate(recipe: Recipe, params: Params, dialect: Dialect, note: Note)
     const value = sharedValue(recipe, params, setting);
     if (value !== undefined) parameters[key] = value;
   }
-  // The number of agreeing models is 1 where there is one, and divides nothing out.
-  if (params.divisor === "count" && recipe.models.length === 1) parameters.normalize = false;
+  // The number of agreeing models is 1 where there is one, and divides nothing out; the largest of one is that one.
+  if ((params.divisor === "count" || params.divisor === "largest") && recipe.models.length === 1) parameters.normalize = false;
   const ignoresWeights = params.weights === "ignore";
   const models = recipe.models.map((ref) => ({
     name: ref.name,
@@ -143,6 +143,7 @@ function tellSwitches(recipe: Recipe, params: Params, dialect: Dialect, note: No
   if (several && params.elect === "count") note("elect", "mergekit elects signs by the sum of the changes; here they are counted.");
   if (several && params.zero === "majority") note("zero", "mergekit counts a vote that cancels as plus; here it follows the model's majority.");
   const alike = params.weights === "ignore" || recipe.models.every((m) => JSON.stringify(m.weight ?? 1) === JSON.stringify(recipe.models[0]!.weight ?? 1));
+  if (params.divisor === "largest" && several) note("divisor", "mergekit divides by the weights of the agreeing models; here the largest of them is taken alone.");
   if (params.divisor === "count" && several && !alike) note("divisor", "mergekit divides by the weights of the agreeing models; here by their number.");
   else if (params.divisor === "count" && several && params.weights === "use" && recipe.models.some((m) => (m.weight ?? 1) !== 1)) note("divisor", "Divided by their number, equal weights scale the result; mergekit divides them out.");
 }

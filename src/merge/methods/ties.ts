@@ -1,5 +1,6 @@
 import { StudioError } from "../../core/errors";
 import type { Params } from "../../core/params";
+import type { TiesOp } from "../ops";
 import type { TrimRule } from "../trim";
 import { defineMethod } from "./defineMethod";
 import { rescaleParam } from "./sparseParams";
@@ -11,7 +12,7 @@ const weightsFor = (params: Params, weights: readonly number[]): number[] => wei
  *
  *   x_k   = w_k r_k m_k (theta_k - theta0)    m_k keeps the `density` largest |theta_k - theta0|; r_k = 1, or |d_k|_1 / |m_k d_k|_1
  *   s     = sign(sum x_k), or of the sum of sign(x_k)
- *   theta = theta0 + lambda * (sum of x_k with sign s) / (their weights | their number | 1)
+ *   theta = theta0 + lambda * (sum of x_k with sign s) / (their weights | their number | 1), or lambda * (the largest of them)
  *
  * The published codes differ in every step; presets name them, and the default is their common ground made deterministic:
  * per tensor, the k-th largest and all equal to it, k = max(1, floor(density n)).
@@ -29,7 +30,7 @@ export const ties = defineMethod({
     density: { kind: "number", label: "Kept after trim", help: "share of each model’s change that is kept", effect: "pass", default: 0.2, min: 0, max: 1, step: 0.05, varies: "model" },
     lambda: { kind: "number", label: "Scale λ", help: "multiplies the combined change", effect: "at-once", default: 1, min: -2, max: 3, step: 0.05, varies: "tensor" },
     scope: { kind: "choice", label: "Trim within", help: "which entries share one threshold", effect: "pass", default: "tensor", options: [{ value: "tensor", label: "Tensor" }, { value: "model", label: "Model" }] },
-    divisor: { kind: "choice", label: "Divide by", help: "what the sum of agreeing changes is divided by", effect: "write", default: "weights", options: [{ value: "weights", label: "Their weights" }, { value: "count", label: "Their number" }, { value: "none", label: "Nothing" }] },
+    divisor: { kind: "choice", label: "Divide by", help: "what the sum of agreeing changes is divided by", effect: "write", default: "weights", options: [{ value: "weights", label: "Their weights" }, { value: "count", label: "Their number" }, { value: "none", label: "Nothing" }, { value: "largest", label: "Nothing: the largest alone" }] },
     elect: { kind: "choice", label: "Elect by", help: "what decides the sign", effect: "write", default: "sum", advanced: true, options: [{ value: "sum", label: "Sum" }, { value: "count", label: "Count" }] },
     zero: { kind: "choice", label: "Undecided sign", help: "where the votes cancel", effect: "write", default: "plus", advanced: true, options: [{ value: "plus", label: "Plus" }, { value: "majority", label: "The model’s majority" }] },
     weights: { kind: "choice", label: "Model weights", help: "multiply the changes before the vote", effect: "write", default: "use", advanced: true, options: [{ value: "use", label: "Use" }, { value: "ignore", label: "Ignore" }] },
@@ -57,7 +58,7 @@ export const ties = defineMethod({
   coefficients: (params, given) => {
     const weights = weightsFor(params, given);
     const sum = weights.reduce((a, b) => a + b, 0);
-    const by = params.divisor === "none" ? 1 : params.divisor === "count" ? weights.length : sum || 1;
+    const by = params.divisor === "none" || params.divisor === "largest" ? 1 : params.divisor === "count" ? weights.length : sum || 1;
     return weights.map((w) => ((params.lambda as number) * w) / by);
   },
   advise: (params, weights) => {
@@ -81,7 +82,7 @@ export const ties = defineMethod({
       lambda: params.lambda as number,
       elect: params.elect as "sum" | "count",
       zero: params.zero as "plus" | "majority",
-      divisor: params.divisor as "weights" | "count" | "none",
+      divisor: params.divisor as TiesOp["divisor"],
       ...(majority === undefined ? {} : { majority }),
     };
   },

@@ -53,6 +53,7 @@ const opsOf = (n: number): [string, TensorOp][] => [
   ["columns of changes", { kind: "rows", by: "column", cols: 41, change: true, base: new Float32Array(0), coefficients: [35, 36, 37].map((seed) => randomFloats(seed, 41)) }],
   ["nearswap", { kind: "nearswap", t: 0.01 }],
   ["ram", { kind: "ram", lambdas: [1, 1.02, 1.01] }],
+  ["ties, largest", { kind: "ties", weights: [0.7, 0.4, 1.3], masks: [randomMask(14, n), undefined, randomMask(15, n)], lambda: 1, elect: "sum", zero: "plus", divisor: "largest" }],
   ["ties, majority, none", { kind: "ties", weights: [1, 1], lambda: 1.5, elect: "sum", zero: "majority", divisor: "none", majority: -3, scale: 0.9 }],
 ];
 
@@ -84,7 +85,7 @@ test("ties of one to four experts in one pass, of five in three: the same bytes 
   const n = 2337;
   const slice = models(n, MIXED);
   for (const count of [1, 2, 3, 4, 5])
-    for (const [elect, divisor, zero] of [["sum", "weights", "plus"], ["count", "count", "majority"], ["sum", "none", "plus"]] as const)
+    for (const [elect, divisor, zero] of [["sum", "weights", "plus"], ["count", "count", "majority"], ["sum", "none", "plus"], ["sum", "largest", "plus"]] as const)
       for (const scale of [1, 0.93]) {
         const weights = [0.7, -0.4, 1.3, 0.2, 0.9].slice(0, count);
         const masks = weights.map((_, k) => (k === 1 ? undefined : randomMask(40 + k, n)));

@@ -38,7 +38,7 @@ export interface Combining {
   /** Sum only the entries with the elected sign. */
   ties: boolean;
   elect?: "sum" | "count";
-  divisor: "weights" | "count" | "none";
+  divisor: "weights" | "count" | "none" | "largest";
 }
 
 /**
@@ -58,6 +58,7 @@ export function combined(t: WholeTensor, keep: readonly boolean[][], factor: num
     const up = (elect === "count" ? values.map(Math.sign) : values).reduce((a, b) => Math.fround(a + b), 0) >= 0;
     const agreeing = values.flatMap((value, k) => (!ties || (up ? value > 0 : value < 0) ? [k] : []));
     const weight = sum(agreeing.map((k) => (divisor === "count" ? 1 : t.weights[k]!)));
+    if (divisor === "largest") return v + lambda * agreeing.reduce((most, k) => (Math.abs(values[k]!) > Math.abs(most) ? values[k]! : most), 0);
     const by = divisor === "none" || (ties ? weight === 0 : Math.abs(weight) < 1e-8) ? 1 : weight;
     return v + (lambda * sum(agreeing.map((k) => values[k]!))) / by;
   });

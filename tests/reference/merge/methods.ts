@@ -32,7 +32,7 @@ export const FORMULAS: Readonly<Record<string, Formula>> = {
   ties: (given, { density, keepRule, rescale, lambda, elect, divisor: by, weights }) => {
     const t = weights === "ignore" ? { ...given, weights: given.weights.map(() => 1) } : given;
     const keep = arithmetic.deltas(t).map((d) => arithmetic.keptBy(String(keepRule), d, num(density)));
-    return arithmetic.combined(t, keep, rescale ? "l1" : 1, { lambda: num(lambda), ties: true, elect: elect as "sum" | "count", divisor: by as "weights" | "count" | "none" });
+    return arithmetic.combined(t, keep, rescale ? "l1" : 1, { lambda: num(lambda), ties: true, elect: elect as "sum" | "count", divisor: by as arithmetic.Combining["divisor"] });
   },
   dare_linear: dare(false),
   dare_ties: dare(true),

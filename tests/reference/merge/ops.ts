@@ -14,9 +14,10 @@ export function mergeOne(op: TensorOp, base: number, x: readonly number[], keep:
       const vote = moves.reduce((sum, m) => sum + (op.elect === "count" ? Math.sign(m) : m), 0);
       const up = vote > 0 || (vote === 0 && (op.zero === "plus" || (op.majority ?? 0) > 0));
       const agreeing = moves.flatMap((m, k) => ((up ? m > 0 : m < 0) ? [k] : []));
-      const sum = agreeing.reduce((s, k) => s + (op.parts?.[k] ?? 1) * moves[k]!, 0);
+      const terms = agreeing.map((k) => (op.parts?.[k] ?? 1) * moves[k]!);
+      const sum = op.divisor === "largest" ? terms.reduce((most, t) => (Math.abs(t) > Math.abs(most) ? t : most), 0) : terms.reduce((s, t) => s + t, 0);
       const shares = agreeing.reduce((s, k) => s + (op.divisor === "count" ? 1 : (op.shares ?? op.weights)[k]!), 0);
-      const by = op.divisor === "none" ? 1 : Math.max(shares, op.floor ?? -Infinity);
+      const by = op.divisor === "none" || op.divisor === "largest" ? 1 : Math.max(shares, op.floor ?? -Infinity);
       return (base + op.lambda * (sum / (by === 0 ? 1 : by))) * (op.scale ?? 1);
     }
     case "rows": {

@@ -11,7 +11,7 @@ type Given2 = Record<string, ParamValue>;
 const SETTINGS: Readonly<Record<string, Given2[]>> = {
   linear: [{}, { normalize: false }, { includeBase: true, baseWeight: 0.5 }],
   "task-arithmetic": [{}, { lambda: -0.7, normalize: true }],
-  ties: [{}, ...["density", "mergekit", "exactK", "official", "l2s"].flatMap((keepRule) => [0, 0.01, 0.35, 1].map((density) => ({ keepRule, density, lambda: 0.8 }))), { divisor: "count", weights: "ignore" }, { divisor: "none", elect: "count" }, { keepRule: "mergekit", density: 0.4, rescale: true }],
+  ties: [{}, ...["density", "mergekit", "exactK", "official", "l2s"].flatMap((keepRule) => [0, 0.35, 1].map((density) => ({ keepRule, density, lambda: 0.8 }))), { divisor: "count", weights: "ignore" }, { divisor: "none", elect: "count" }, { divisor: "largest", keepRule: "official" }, { keepRule: "mergekit", density: 0.4, rescale: true }],
   dare_linear: [{}, { density: 0 }, { density: 1, rescale: "l1-match" }, { density: 0.3, rescale: "l1-match", seed: 7 }, { rescale: "none", normalize: true, lambda: 0.5 }],
   dare_ties: [{}, { density: 0 }, { density: 1 }, { density: 0.3, rescale: "l1-match", normalize: true }],
   della: [{}, { density: 0 }, { density: 1 }, { density: 0.7, epsilon: 0.29, rescale: false, seed: 3 }],

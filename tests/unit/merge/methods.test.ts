@@ -42,6 +42,7 @@ describe("worked examples of METHODS 3", () => {
     const official = { elect: "sum", zero: "majority", divisor: "count", weights: "ignore", ...all };
     expect(await deltas("ties", official, three)).toEqual([2, 4, 1, 2, 4, 1]);
     expect(await deltas("ties", { ...official, divisor: "none" }, three)).toEqual([4, 4, 2, 2, 4, 1]);
+    expect(await deltas("ties", { ...official, divisor: "largest" }, three)).toEqual([3, 4, 1, 2, 4, 1]);
     expect(await deltas("ties", all, three)).toEqual([2, 4, 1, 2, 4, 1]);
     expect(await deltas("ties", { ...all, elect: "count" }, three)).toEqual([2, -1.5, 1, 2, -1.5, 1]);
     expect(await deltas("ties", { ...all, elect: "count", normalize: false }, three)).toEqual([4, -3, 2, 2, -3, 1]);
