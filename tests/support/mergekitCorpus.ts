@@ -322,6 +322,17 @@ parameters:
     method: "della_linear", base: "lab/base", models: [{ name: "lab/one", weight: 0.3 }, { name: "lab/two", weight: 0.7 }], params: { density: 0.8, epsilon: 0.05, rescale: true, normalize: false, lambda: 1, seed: 42 }, dtype: "base", findings: ["random-masks"],
   },
   {
+    name: "dare_linear with a density over depth",
+    yaml: `
+merge_method: dare_linear
+base_model: lab/base
+models:
+  - {model: lab/a, parameters: {weight: 1, density: [1, 0.5]}}
+  - {model: lab/b, parameters: {weight: 1, density: [1, 0.5]}}
+`,
+    method: "dare_linear", base: "lab/base", models: [{ name: "lab/a", weight: 1 }, { name: "lab/b", weight: 1 }], params: { rescale: "l1-match" }, vary: { density: [1, 0.5] }, dtype: "base", findings: ["random-masks"],
+  },
+  {
     name: "karcher",
     yaml: `
 merge_method: karcher

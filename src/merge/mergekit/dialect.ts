@@ -1,4 +1,6 @@
-import type { ParamValue } from "../../core/recipe";
+import type { Params } from "../../core/params";
+import type { ParamValue, Recipe } from "../../core/recipe";
+import { numbersIn } from "../../core/varying";
 
 /** One setting of mergekit and the parameter of ours that it is. */
 export interface Key {
@@ -74,3 +76,9 @@ export const DIALECTS: readonly Dialect[] = [
 
 /** Memory and nothing else: true or false gives the same numbers. */
 export const HARMLESS: readonly string[] = ["int8_mask"];
+
+/** Whether a density is below 1 anywhere, so that something is dropped. */
+export function keepsLess({ models, vary }: Pick<Recipe, "models" | "vary">, params: Params): boolean {
+  const densities = [(params.density ?? 1) as number, vary?.density ?? 1, ...models.map((m) => m.params?.density ?? 1)];
+  return densities.some((density) => numbersIn(density).some((d) => d < 1));
+}

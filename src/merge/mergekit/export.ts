@@ -5,7 +5,7 @@ import type { Shape } from "../../core/shape";
 import type { FloatDtype } from "../../core/tensors";
 import { writeYaml, type YamlValue } from "../../formats/yaml";
 import { keptShare, methodOf, resolveParams } from "../methods";
-import { DIALECTS, type Dialect, type Key } from "./dialect";
+import { DIALECTS, keepsLess, type Dialect, type Key } from "./dialect";
 import { rulesPerLayer } from "./layerWeights";
 import { withFallback } from "./reader";
 
@@ -69,12 +69,12 @@ export function exportMergekit(recipe: Recipe, facts: ExportFacts = {}): Mergeki
   return { text: `${head.flatMap(comment).join("\n")}\n${text}`, exact, findings };
 }
 
-/** A sentence as comment lines of at most 118 characters. */
+/** A sentence as comment lines of at most 100 characters. */
 function comment(sentence: string): string[] {
   const lines: string[] = [];
   let line = "#";
   for (const word of sentence.replace(/\s+/g, " ").split(" ")) {
-    if (line.length + word.length > 117 && line !== "#") {
+    if (line.length + word.length > 99 && line !== "#") {
       lines.push(line);
       line = "#  ";
     }
@@ -133,8 +133,8 @@ function sharedValue(recipe: Recipe, params: Params, { param, words }: Key): Yam
 
 /** Where our switches stand as mergekit's never do. */
 function tellSwitches(recipe: Recipe, params: Params, dialect: Dialect, note: Note): void {
-  if (params.rescale === "inverse-keep") note("rescale", "mergekit gives what is kept the L1 norm of the whole change; here it is divided by the density, as in the paper. In large tensors the two nearly agree.");
-  if (dialect.random) note("random-masks", `mergekit draws what is kept from its own generator (--random-seed ${String(params.seed)}): the shares are alike, the single entries are not.`, "info");
+  if (params.rescale === "inverse-keep" && keepsLess(recipe, params)) note("rescale", "mergekit gives what is kept the L1 norm of the whole change; here it is divided by the density, as in the paper. In large tensors the two nearly agree.");
+  if (dialect.random && keepsLess(recipe, params)) note("random-masks", `mergekit draws what is kept from its own generator (--random-seed ${String(params.seed)}): the shares are alike, the single entries are not.`, "info");
   if (dialect.method !== "ties") return;
   const several = recipe.models.length > 1;
   if (params.scope === "model") note("scope", "mergekit trims within each tensor; here one threshold holds for the whole model.");
@@ -163,9 +163,9 @@ function nearest(recipe: Recipe, params: Params, { shape, parameters }: ExportFa
   if (!recipe.method.startsWith("fim-")) note("nearest", `${label} is not in mergekit. This is task arithmetic with what each tensor takes here.`);
   if (shape!.calibration.moved > 0) note("calibration", `Norm calibration divides ${shape!.calibration.moved} of ${shape!.calibration.tested} tensors by a ratio of their own; mergekit cannot.`);
   const trimmed = recipe.models.map((_, k) => shape!.experts[k]!.tensors.some((row) => row.kept !== undefined));
-  if (recipe.method !== "fim-ties" || !trimmed.includes(true)) return { method: "task_arithmetic", base: recipe.base.name, models, parameters: { normalize: false } };
+  const share = recipe.method === "fim-ties" && trimmed.includes(true) ? keptShare(params, parameters ?? 0) : 1;
+  if (share === 1) return { method: "task_arithmetic", base: recipe.base.name, models, parameters: { normalize: false } };
 
-  const share = keptShare(params, parameters ?? 0);
   models.forEach((model, k) => (model.parameters.density = yamlOf(rulesPerLayer(shape!.experts[k]!.tensors, (row) => (row.kept === undefined ? 1 : share))!)));
   if (params.trimScore !== "magnitude") note("trim", `What is kept is chosen by Fisher × size, entry by entry; mergekit can only choose by size. The same share, ${share}, is kept.`);
   else note("trim", "mergekit keeps exactly int(density × entries) of a tensor; the percentile rule may keep a few more.", "info");

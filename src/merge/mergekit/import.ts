@@ -5,7 +5,7 @@ import type { ImportedRecipe } from "../../core/recipeFinding";
 import { suggest } from "../../core/suggest";
 import type { FloatDtype } from "../../core/tensors";
 import { methodOf } from "../methods";
-import { DIALECTS, type Dialect } from "./dialect";
+import { DIALECTS, keepsLess, type Dialect } from "./dialect";
 import { Reader, shown, type Spot } from "./reader";
 import { ownSetting, put, readLevel, sharedSettings, weightOf, type Level } from "./settings";
 import { readModel, readSources, type LayersOf, type Source, type Sources } from "./sources";
@@ -61,7 +61,7 @@ export function importMergekit(text: string, layersOf?: LayersOf): ImportedRecip
     else put(params, vary, "baseWeight", weight);
   }
   if (dialect.random) params.seed = SEED;
-  remark(reader, dialect, params, refs, fields);
+  remark(reader, dialect, params, vary, refs, fields);
 
   return {
     recipe: {
@@ -128,12 +128,12 @@ function spread(param: string, values: readonly Varying[], initial: number, para
   refs.forEach((ref, k) => (ref.params = { ...ref.params, [param]: values[k]! }));
 }
 
-function remark(reader: Reader, dialect: Dialect, params: Params, refs: readonly ModelRef[], fields: ReadonlyMap<string, Spot>): void {
+function remark(reader: Reader, dialect: Dialect, params: Params, vary: Record<string, Varying>, refs: ModelRef[], fields: ReadonlyMap<string, Spot>): void {
   const at = fields.get("merge_method")!;
   const cancels = params.divisor === "weights" || (dialect.base === "origin" && params.normalize === true);
   if (refs.length === 1 && dialect.weights && cancels && refs[0]!.weight !== 1)
     reader.note("warn", "weight-cancels", `With one model beside the base and normalize on, ${dialect.name} divides its weight out again: the weight has no effect, in mergekit as here. Set normalize: false, or scale with lambda.`, at);
-  if (dialect.random) reader.note("info", "random-masks", `mergekit draws what is kept from a generator that depends on the machine; here it is drawn with seed ${SEED}. The shares are alike, the single entries are not.`, at);
+  if (dialect.random && keepsLess({ models: refs, vary }, params)) reader.note("info", "random-masks", `mergekit draws what is kept from a generator that depends on the machine; here it is drawn with seed ${SEED}. The shares are alike, the single entries are not.`, at);
 }
 
 function dtypeOf(reader: Reader, fields: ReadonlyMap<string, Spot>): Recipe["output"]["dtype"] {
