@@ -1,5 +1,6 @@
 import type { Preflight } from "../core/check";
-import type { Reconciliation } from "../core/recipe";
+import type { Reconciliation, TensorChoice } from "../core/recipe";
+import { isChosen } from "../core/tensorChoice";
 import { StudioError } from "../core/errors";
 import type { Checkpoint } from "../core/tensors";
 import { parseModelConfig, type ModelConfig } from "../model/config";
@@ -29,14 +30,21 @@ export async function readPair(base: Checkpoint, tuned: readonly Checkpoint[]): 
   return { base: sides[0]!, tuned: sides.slice(1), pairing: pairTensors(base, tuned), fisher: fisherSupport(base.config, base.tensors) };
 }
 
+/** A pair without the differences of tensors that are not merged. */
+function ofChosen(pair: Pair, tensors: TensorChoice): Pair {
+  const { missing, mismatched } = pair.pairing;
+  const merged = ({ name }: { name: string }): boolean => isChosen(tensors, name);
+  return { ...pair, pairing: { ...pair.pairing, missing: missing.filter(merged), mismatched: mismatched.filter(merged) } };
+}
+
 /**
  * Whether base and fine-tuned models can be merged, and what has to be chosen; never reads a weight.
- * `choice` overrides the defaults of METHODS 8.4. Blocking findings are results, not errors; a small file that is
+ * `choice` overrides the defaults of METHODS 8.4; tensors that `tensors` leaves to the base need no counterpart. Blocking findings are results, not errors; a small file that is
  * malformed throws "bad-file".
  */
-export async function preflight(base: Checkpoint, tuned: readonly Checkpoint[], choice: Partial<Reconciliation> = {}): Promise<Preflight> {
+export async function preflight(base: Checkpoint, tuned: readonly Checkpoint[], choice: Partial<Reconciliation> = {}, tensors: TensorChoice = {}): Promise<Preflight> {
   const started = performance.now();
-  const pair = await readPair(base, tuned);
+  const pair = ofChosen(await readPair(base, tuned), tensors);
   const reconciliation = reconcile(pair, choice);
   const size = resultSize(pair, reconciliation);
   const found = findAll(pair);

@@ -78,7 +78,7 @@ const tensorShapes: Rule = (pair) => {
   return first ? [{
     severity: "block", code: "tensor-shape-mismatch", title: `${plural(odd.length, "tensor")} ${odd.length === 1 ? "has" : "have"} another shape`, where: first.name,
     found: `${first.name} is ${shape(first.base)} in the base and ${shape(first.tuned)} in ${who(pair, first.model)}${odd.length > 1 ? `; also ${naming(odd.slice(1).map((m) => m.name))}` : ""}.`,
-    why: `${WHY_PLACES} The configurations agree, so one of the files was changed or belongs to another model.`, todo: "Download both models again, or load the pair that belongs together.",
+    why: `${WHY_PLACES} The configurations agree, so one of the files was changed or belongs to another model.`, todo: "Download both models again, load the pair that belongs together, or leave these tensors to the base by a pattern of the recipe (tensors.exclude).",
   }] : [];
 };
 

@@ -18,7 +18,7 @@ export function computeShape(recipe: Pick<Recipe, "models" | "vary">, params: Pa
   const settings = info.settings ?? settingsOf(method, recipe, params, Math.max(1, ...stats.map((t) => (t.layer ?? 0) + 1)));
   const told = distinct(settings, stats);
   const found = stats.find((tensor) => tensor.study)?.study;
-  const warnings = [...(info.warnings ?? []), ...told.flatMap((t) => method.advise?.(t.params, t.weights, found) ?? [])];
+  const warnings = [...(info.warnings ?? []), ...told.flatMap((t) => [...new Set(t.models)].flatMap((p) => method.advise?.(p, t.weights, found) ?? []))];
   const calibration: Calibration = { byTensor: new Map(), tested: 0, moved: 0 };
   const experts = recipe.models.map((model, k): ExpertShape => {
     const alphas = method.needs.fisher ? alphasOf(stats, k, params) : undefined;
@@ -58,7 +58,7 @@ function distinct(settings: Settings, stats: readonly TensorStats[]): TensorSett
   const seen = new Map<string, TensorSettings>();
   for (const tensor of stats) {
     const told = settings.at(tensor);
-    seen.set(JSON.stringify([told.params, told.weights]), told);
+    seen.set(JSON.stringify([told.models, told.weights]), told);
   }
   return [...seen.values()];
 }

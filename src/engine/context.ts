@@ -55,7 +55,7 @@ export async function openRecipe(recipe: Recipe, open: (id: string) => Promise<C
   const params = resolveParams(method, recipe.params);
   const opened = await Promise.all([recipe.base, ...recipe.models].map((ref) => open(ref.id ?? ref.name)));
   const [base, ...experts] = opened as [Checkpoint, ...Checkpoint[]];
-  const check = await preflight(base, experts, recipe.reconciliation);
+  const check = await preflight(base, experts, recipe.reconciliation, recipe.tensors);
   const blocker = check.findings.find((f) => f.severity === "block");
   if (blocker) {
     const sentence = [blocker.title, blocker.found, blocker.why, blocker.todo].filter(Boolean).map((s) => s!.replace(/\.?$/, ".")).join(" ");

@@ -61,7 +61,7 @@ export const fisherAverage = defineMethod({
       kind: "choice", label: "Base as a model", help: "the published method averages fine-tuned models only; with a single one the base has to be the other", effect: "pass", default: "auto",
       options: [{ value: "auto", label: "With one fine-tuned model" }, { value: "yes", label: "Always" }, { value: "no", label: "Never" }],
     },
-    baseWeight: { kind: "number", label: "Base weight", help: "weight of the base, where it takes part", effect: "at-once", default: 1, min: 0, max: 4, step: 0.05 },
+    baseWeight: { kind: "number", label: "Base weight", help: "weight of the base, where it takes part", effect: "at-once", default: 1, min: 0, max: 4, step: 0.05, varies: "tensor" },
     normalize: { kind: "flag", label: "Normalize the Fishers", help: "divide each model’s weight by the norm of its Fisher, so that no model wins by larger gradients alone", effect: "at-once", default: true },
     floor: { kind: "number", label: "Floor", help: "a smaller Fisher counts as this much; the published 1e-6 is made for the Fisher of classifiers", effect: "at-once", default: 1e-6, min: 0, max: 1, step: 1e-6 },
     floorOn: {

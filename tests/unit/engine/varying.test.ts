@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { ModelRef, Recipe } from "../../../src/core/recipe";
+import type { Checkpoint } from "../../../src/core/tensors";
 import { METHODS } from "../../../src/merge/methods";
 import { bench, recipeFor, tensorBytesOf, type Bench } from "../../support/engineBench";
 import { perturbed } from "../../support/perturbed";
@@ -104,6 +105,12 @@ describe("what is told", () => {
     await expect(b.shape(recipeFor("linear", {}, { models: refs("linear", [{ weight: [{ filter: "mlp", value: 1 }] }]) }))).rejects.toThrow(/no rule for the weight of "one" fits the tensor "lm_head\.weight"/);
   });
 
+  test("advice is about every tensor and model", async () => {
+    const thin = expect.stringContaining("fewer than half of the changes") as string;
+    expect((await b.shape(recipeFor("dare_linear", {}, { models: refs("dare_linear") }))).warnings).not.toContainEqual(thin);
+    expect((await b.shape(recipeFor("dare_linear", {}, { models: refs("dare_linear", [{}, { params: { density: [{ filter: "layers.2.mlp", value: 0.3 }] } }]) }))).warnings).toContainEqual(thin);
+  });
+
   test("the shape shows the share of each layer, and none outside where tensors differ", async () => {
     const { experts } = await b.shape(recipeFor("task-arithmetic", {}, { models: refs("task-arithmetic").slice(0, 1), vary: { lambda: [{ filter: "lm_head", value: 0.1 }, { value: [0, 1] }] } }));
     expect(experts[0]!.layers.map((l) => l.alpha)).toEqual([0, 0.5, 1]);
@@ -151,6 +158,19 @@ describe("tensors that are left to the base", () => {
     expect(experts[0]!.tensors.every((t) => t.name.includes("mlp"))).toBe(true);
     expect(new Set(experts[0]!.tensors.map((t) => t.threshold)).size).toBe(1);
     expect((await b.shape(recipeFor("ties", { scope: "model" }, { models: refs("ties") }))).needsPass, "another pass").toBe(true);
+  });
+
+  test("need no counterpart in the other model", async () => {
+    const { checkpoint: wide } = await randomModel({ ...TINY.mistral, num_hidden_layers: 3 }, "F32", 9);
+    const name = "model.layers.1.input_layernorm.weight";
+    // An architecture without a table: nothing else says what a shape should be.
+    const unknown = (c: Checkpoint): Checkpoint => ({ ...c, config: { ...c.config, architectures: ["XForCausalLM"] } });
+    const odd = { ...unknown(wide), tensors: new Map([...wide.tensors].map(([n, info]) => [n, n === name ? { ...info, shape: [2, 8] } : info] as const)) };
+    const other = bench(undefined, { base: unknown(b.models.get("base")!), one: odd });
+    await expect(other.merge(recipeFor("linear", {}, { models: refs("linear").slice(0, 1) }))).rejects.toThrow(/1 tensor has another shape.*leave these tensors to the base by a pattern/);
+    const { checkpoint, report } = await other.merge(recipeFor("linear", {}, { models: refs("linear").slice(0, 1), tensors: { exclude: ["*.1.input_layernorm*"] } }));
+    expect(report.checks.filter((c) => c.verdict !== "pass")).toEqual([]);
+    expect((await tensorBytesOf(checkpoint)).get(name)).toBe((await tensorBytesOf(b.models.get("base")!)).get(name));
   });
 
   test("a pattern that fits nothing is refused, with what would", async () => {
