@@ -193,8 +193,8 @@ function leaveOut(recipe: Recipe, told: Told, note: Note): void {
 
 /** The files beside the weights, which mergekit takes from the base. */
 function tellFiles({ reconciliation, base }: Recipe, told: Told, headsDiffer: boolean | undefined, note: Note): void {
-  const { context, chatTemplate, generationConfig, tied, clashRows, rows, vocabulary, tokenizer } = reconciliation;
-  const other = [context !== "base" ? `context length (${context})` : "", chatTemplate !== "base" && tokenizer === "base" ? "chat template (fine-tuned)" : "", generationConfig !== "base" ? "generation settings (fine-tuned)" : ""].filter((w) => w !== "");
+  const { context, chatTemplate, generationConfig, stopIds, tied, clashRows, rows, vocabulary, tokenizer } = reconciliation;
+  const other = [context !== "base" ? `context length (${context})` : "", chatTemplate !== "base" && tokenizer === "base" ? "chat template (fine-tuned)" : "", generationConfig !== "base" ? "generation settings (fine-tuned)" : "", stopIds === "finetuned" ? "stop ids (fine-tuned)" : ""].filter((w) => w !== "");
   if (other.length > 0) note("files", `mergekit copies config.json, chat template and generation settings from ${told.base ?? base.name}; set these by hand after the merge where the models differ: ${other.join(", ")}.`, "info");
   if (tokenizer === "finetuned") note("tokenizer", "With tokenizer_source mergekit sorts the embedding rows by that tokenizer; here rows are merged by id.", "info");
   if (headsDiffer === true && tied === "untie") note("head", "One model ties its head to the embedding and one does not: mergekit writes the merged head, but leaves tie_word_embeddings as in the base. Set it to false in config.json after the merge.", "info");

@@ -46,6 +46,12 @@ describe("the numbers of mergekit from its own files, and again from the files w
       }
     }
   });
+  test("without a base the first model stands for it, and takes part all the same", async () => {
+    const { recipe } = importMergekit(file("multislerp", "m0 weight: 0.25; m1 weight: 0.75", "", ""));
+    expect(recipe.base.name).toBe(recipe.models[0]!.name);
+    const [got, want] = [(await b.merge(here(recipe))).checkpoint, (await b.merge(recipeFor("multislerp", { changes: false }, { models: [{ id: "m0", name: "m0", weight: 0.25 }, { id: "m1", name: "m1", weight: 0.75 }] }))).checkpoint];
+    for (const s of ["s0", "s1"]) expect(await valuesOf(got, s)).toEqual(await valuesOf(want, s));
+  });
 });
 
 test("a merge by Fisher is the same merge from the file written for mergekit: weights per layer, kind and tensor outside", async () => {

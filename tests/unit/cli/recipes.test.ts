@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { recipeFromFile, writeMergekit } from "../../../src/cli/recipes";
-import { createEngine } from "../../../src/engine/engine";
+import type { createEngine } from "../../../src/engine/engine";
 import { fixtureCheckpoint, fixturePath } from "../../support/nodeCheckpoint";
 import { bench } from "../../support/engineBench";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { StudioError } from "../../../src/core/errors";
+import type { StudioError } from "../../../src/core/errors";
 import { sameModel } from "../../../src/core/modelNames";
 import type { Recipe } from "../../../src/core/recipe";
 import { readRecipe } from "../../../src/engine/recipes";
