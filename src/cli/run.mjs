@@ -2,7 +2,7 @@
 import { ensurePackages, fail, root } from "./setup.mjs";
 
 const [command, ...args] = process.argv.slice(2);
-const COMMANDS = ["merge"];
+const COMMANDS = ["merge", "generate", "evaluate"];
 if (!COMMANDS.includes(command)) fail(`Unknown command "${command ?? ""}"; there is ${COMMANDS.join(", ")}.`);
 ensurePackages();
 const { createServer } = await import("vite");

@@ -38,8 +38,11 @@ export type StopReason = "stop id" | "length" | "context" | "cancelled";
 
 export interface TryAnswer {
   text: string;
+  /** Without the stop id. */
   ids: number[];
   promptTokens: number;
+  /** Length with the stop id, as lengths are usually counted. */
+  tokens: number;
   stop: StopReason;
   seconds: number;
   tokensPerSecond: number;

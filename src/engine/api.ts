@@ -10,6 +10,7 @@ import type { ErrorDetails } from "../core/errors";
 import type { ParamSpecs } from "../core/params";
 import type { Shape } from "../core/shape";
 import type { KernelRecord, PostStage, Recipe, Reconciliation } from "../core/recipe";
+import type { EvaluatedItem, Evaluation, Problem, TryAnswer, TryFacts, TryModel, TryOptions, TryPiece } from "../core/trying";
 import type { MethodNote } from "../merge/methods/notes";
 import type { ImportedRecipe, MergekitYaml } from "../core/recipeFinding";
 import type { PhaseTimes, StageTime } from "../core/stages";
@@ -332,6 +333,20 @@ export interface EngineApi {
   useAsInput(jobId: string, stageId: string, onProgress: OnProgress): Promise<StoredModel>;
   /** The element-wise Fisher of the last pass as a safetensors file, when the recipe asked to keep it. */
   fisherFile(recipe: Recipe): Promise<File | undefined>;
+
+  /** What is to be known before a model answers. */
+  tryFacts(model: TryModel): Promise<TryFacts>;
+  /**
+   * Answers to prompts, in their order. A merge is measured first where it has to be, and is not written: its weights are made
+   * by the kernels of the export. `onPiece` tells the text of each answer as it grows.
+   */
+  generate(jobId: string, model: TryModel, prompts: string[], options: TryOptions, onProgress: OnProgress, onPiece: (piece: TryPiece) => void): Promise<TryAnswer[]>;
+  /** Answers to problems, each judged against its reference; `onItem` tells each problem when its answers are judged. */
+  evaluate(jobId: string, model: TryModel, problems: Problem[], options: TryOptions & { samples: number }, onProgress: OnProgress, onItem: (item: EvaluatedItem) => void): Promise<Evaluation>;
+  /** Merges made for answering since the start: one that is at hand is not made again. */
+  mergesTried(): Promise<number>;
+  /** Gives back the GPU memory that models hold between questions. */
+  endTrying(): Promise<void>;
 
   cancel(jobId: string): Promise<void>;
   /** The job ends the piece in work, within two seconds, and waits with all it holds until `resume` or `cancel`. */

@@ -6,11 +6,14 @@ import { pausable, pausableOutput } from "../core/pause";
 import type { Recipe } from "../core/recipe";
 import { Scratch } from "../core/scratch";
 import type { Checkpoint } from "../core/tensors";
+import type { TryModel } from "../core/trying";
 import { computeShape } from "../analysis/shape";
 import { preflight } from "../analysis/preflight";
 import type { ArrayStore, TensorStats } from "../fisher/types";
 import type { Gpu } from "../gpu/gpu";
-import { kernelsText } from "../export/recipeFile";
+import { smallFiles } from "../export/config";
+import { kernelsText, recipeHash } from "../export/recipeFile";
+import { virtualCheckpoint } from "../export/virtual";
 import { adapterFacts, noAdapter } from "../gpu/info";
 import { FAMILIES } from "../merge/methods/notes";
 import { COMBOS, postInfo, POSTS } from "../merge/post";
@@ -38,7 +41,8 @@ import type { Plan } from "./planner";
 import { clocked, readMergeAhead } from "./reading";
 import { mergekitOf, readRecipe } from "./recipes";
 import { Resources } from "./resources";
-import type { Measured } from "./work";
+import { mergeKey, Trying, type Answering } from "./trying";
+import { planWork, type Measured } from "./work";
 
 /** What the engine is handed; it reaches for nothing itself. */
 export interface EngineEnv {
@@ -148,7 +152,11 @@ export function createEngine(env: EngineEnv): EngineApi {
   const host = { device, passes, resources, kernels, facts: gpuFacts, fisherFile: env.fisherFile && ((name: string, size: number) => env.fisherFile!(name, size)) };
   const passFor = async (context: RecipeContext, jobId: string, signal: AbortSignal, onProgress: Parameters<EngineApi["measure"]>[2], onPartial: (shape: Shape) => void): Promise<StoredPass> => {
     const key = await keyOf(context);
-    return stored(key, signal, () => measurePass({ ...host, shapeOf: (stats) => shapeOf(context, stats, { complete: false, needsPass: true }) }, context, { key, jobId, signal, onProgress, onPartial }));
+    return stored(key, signal, () => {
+      // What models hold between questions is room that the pass was planned with.
+      trying.release();
+      return measurePass({ ...host, shapeOf: (stats) => shapeOf(context, stats, { complete: false, needsPass: true }) }, context, { key, jobId, signal, onProgress, onPartial });
+    });
   };
 
   /** Texts that cannot be used are found before a long pass, not after it. */
@@ -182,6 +190,26 @@ export function createEngine(env: EngineEnv): EngineApi {
     const shape = shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false, warnings: pass?.report.warnings ?? [] });
     return { context, pass, shape, measured: await measuredOf(context, pass, shape, jobId, signal, onProgress) };
   };
+
+  const trying = new Trying({
+    device, resources,
+    async answering(model, jobId, signal, onProgress) {
+      if (model.kind === "model") {
+        const files = await env.library.get(model.id);
+        return { name: files.name, key: `model ${model.id}`, files, weights: async () => pausable(files, signal) };
+      }
+      const { context, shape, measured } = await readyMerge(model.recipe, jobId, signal, onProgress);
+      const { base, experts, plan, recipe } = context;
+      const merged = async (gpu: Gpu | undefined, of: AbortSignal): Promise<Checkpoint> => virtualCheckpoint({
+        gpu, sources: { base, experts }, recipe, plan, workOf: await planWork(context, shape, measured, of), signal: of,
+        files: (await smallFiles(base, experts, recipe, plan)).map((f) => f.file),
+      });
+      const hash = await recipeHash(recipe);
+      return { name: recipe.output.name, key: mergeKey(recipe, hash), recipeHash: hash, files: await merged(undefined, signal), weights: merged };
+    },
+  });
+  const tried = <T>(jobId: string, model: TryModel, onProgress: Parameters<EngineApi["measure"]>[2], work: (answering: Answering, signal: AbortSignal) => Promise<T>): Promise<T> =>
+    jobs.run(jobId, async (signal) => work(await trying.host.answering(model, jobId, signal, onProgress), signal));
 
   return {
     gpu: gpuFacts,
@@ -273,6 +301,7 @@ export function createEngine(env: EngineEnv): EngineApi {
 
     exportModel: (jobId, recipe, target, onProgress) =>
       jobs.run(jobId, async (signal) => {
+        trying.release();
         const { context, pass, shape, measured } = await readyMerge(recipe, jobId, signal, onProgress);
         const once = async (gpu: Gpu | undefined, { memory }: Plan): Promise<ExportReport> => {
           const adapter = gpu?.facts.name ?? "CPU";
@@ -338,6 +367,12 @@ export function createEngine(env: EngineEnv): EngineApi {
     async fisherFile(recipe) {
       return env.readFisherFile?.(await keyOf(await open(recipe)));
     },
+
+    tryFacts: async (model) => trying.facts(await trying.host.answering(model.kind === "model" ? model : { kind: "model", id: model.recipe.base.id ?? model.recipe.base.name }, "", new AbortController().signal, () => undefined)),
+    generate: (jobId, model, prompts, options, onProgress, onPiece) => tried(jobId, model, onProgress, (answering, signal) => trying.generate(answering, jobId, prompts, options, signal, onProgress, onPiece)),
+    evaluate: (jobId, model, problems, options, onProgress, onItem) => tried(jobId, model, onProgress, (answering, signal) => trying.evaluate(answering, jobId, problems, options, signal, onProgress, onItem)),
+    mergesTried: async () => trying.merges,
+    endTrying: async () => trying.release(),
 
     cancel: async (jobId) => jobs.cancel(jobId),
     pause: async (jobId) => jobs.pause(jobId),

@@ -1,0 +1,199 @@
+import { StudioError, throwIfCancelled } from "../core/errors";
+import { ProgressMeter, type OnProgress } from "../core/progress";
+import type { Recipe } from "../core/recipe";
+import type { Checkpoint } from "../core/tensors";
+import type { EvaluatedItem, Evaluation, Problem, TryAnswer, TryFacts, TryModel, TryOptions, TryPiece } from "../core/trying";
+import { chatTemplateOf } from "../analysis/preflightTokens";
+import { byTier, isRight, majorityCurve, summarise, type JudgedProblem, type Response } from "../evaluate/metrics";
+import { parseJsonRecord } from "../formats/checkpoint";
+import { createGenerator, type Generated, type Generator } from "../generate/generator";
+import { stopIds } from "../generate/stopIds";
+import type { Gpu } from "../gpu/gpu";
+import { parseModelConfig } from "../model/config";
+import { fisherSupport } from "../model/support";
+import { compareAnswers, findAnswer, reflects } from "../text/answers";
+import { renderChat } from "../text/chat";
+import { tokenizerOf, type Tokenizer } from "../text/tokenizer";
+import type { Device } from "./device";
+import type { Resources } from "./resources";
+
+/** A model that answers: where its weights come from on a given device, and the small files beside them. */
+export interface Answering {
+  name: string;
+  /** Two that agree here have the same weights. */
+  key: string;
+  recipeHash?: string;
+  /** Headers and small files, without the weights. */
+  files: Checkpoint;
+  weights(gpu: Gpu, signal: AbortSignal): Promise<Checkpoint>;
+}
+
+export interface TryHost {
+  device: Device;
+  resources: Resources;
+  /** Opens a model; a merge measures first what it needs. */
+  answering(model: TryModel, jobId: string, signal: AbortSignal, onProgress: OnProgress): Promise<Answering>;
+}
+
+/** Answers that are decoded side by side. */
+const BATCH = 16;
+/** Models whose weights stay on the GPU, as far as the budget goes: base, fine-tuned, merged. */
+const KEPT = 3;
+/** Answers that come in are told this often. */
+const PIECE_MS = 60;
+
+interface Held {
+  key: string;
+  gpu: Gpu;
+  generator: Generator;
+}
+
+const settingsOf = async (files: Checkpoint): Promise<Record<string, unknown>> => {
+  const text = await files.text("tokenizer_config.json");
+  return text === undefined ? {} : parseJsonRecord(text, "tokenizer_config.json");
+};
+
+function requireForward({ name, files }: Answering): void {
+  const support = fisherSupport(files.config, files.tensors);
+  if (!support.available) throw new StudioError("unknown-architecture", `Answering with "${name}": ${support.reason ?? "this architecture has no forward pass here"}.`, { title: "This model cannot answer here", where: name, ...(support.reason ? { found: support.reason } : {}) });
+}
+
+/** What a model is asked, in tokens. */
+async function promptIds(answering: Answering, tokenizer: Tokenizer, prompt: string, options: TryOptions): Promise<number[]> {
+  if (options.prompt === "raw") return tokenizer.encode(prompt);
+  const template = await chatTemplateOf(answering.files);
+  if (template === undefined) throw new StudioError("bad-request", `Asking "${answering.name}": it has no chat template. Choose the raw prompt.`, { title: "No chat template", where: answering.name, todo: "Choose the raw prompt." });
+  const messages = [...(options.system ? [{ role: "system" as const, content: options.system }] : []), { role: "user" as const, content: prompt }];
+  return tokenizer.encode(renderChat(answering.name, template, messages, await settingsOf(answering.files)), { addSpecialTokens: false });
+}
+
+/** Generation over stored models and merges that are not written. Weights stay on the GPU from one question to the next, for the last three models. */
+export class Trying {
+  private held: Held[] = [];
+  /** Merges made since the start: a cached one is not made again. */
+  merges = 0;
+
+  constructor(readonly host: TryHost) {}
+
+  async facts(answering: Answering): Promise<TryFacts> {
+    requireForward(answering);
+    const generation = await answering.files.text("generation_config.json");
+    const limit = generation === undefined ? undefined : parseJsonRecord(generation, "generation_config.json").max_new_tokens;
+    const context = answering.files.config.max_position_embeddings;
+    return {
+      stops: await stopIds(answering.files),
+      chatTemplate: (await chatTemplateOf(answering.files)) !== undefined,
+      context: typeof context === "number" ? context : undefined,
+      maxNewTokens: typeof limit === "number" ? limit : undefined,
+      bytesPerToken: undefined,
+    };
+  }
+
+  /** Frees what is held for models other than these. */
+  release(keep: readonly string[] = []): void {
+    for (const held of this.held.filter((h) => !keep.includes(h.key))) held.generator.end();
+    this.held = this.held.filter((h) => keep.includes(h.key));
+  }
+
+  private async generatorOf(answering: Answering, gpu: Gpu, signal: AbortSignal): Promise<Generator> {
+    this.held = this.held.filter((h) => h.gpu === gpu);
+    const known = this.held.find((h) => h.key === answering.key);
+    if (known) {
+      this.held = [...this.held.filter((h) => h !== known), known];
+      return known.generator;
+    }
+    if (answering.recipeHash !== undefined) this.merges++;
+    const weights = await answering.weights(gpu, signal);
+    const budget = this.host.resources.gpuBytes;
+    const room = (): number => budget - this.held.reduce((sum, h) => sum + h.generator.plan.residentBytes, 0);
+    const bytes = [...weights.tensors.values()].reduce((sum, t) => sum + t.end - t.begin, 0);
+    while (this.held.length >= KEPT || (this.held.length > 0 && room() < bytes)) this.held.shift()!.generator.end();
+    const generator = await createGenerator(gpu, weights, parseModelConfig(answering.files.config), { budgetBytes: room(), signal });
+    this.held.push({ key: answering.key, gpu, generator });
+    return generator;
+  }
+
+  /** Answers to prompts, in their order, `samples` of each side by side; `onToken` tells each token as it comes. */
+  private async answers(answering: Answering, prompts: readonly string[], options: TryOptions, samples: number, signal: AbortSignal, onToken: (index: number, id: number) => void, onDone: (index: number, answer: TryAnswer) => void): Promise<void> {
+    requireForward(answering);
+    const tokenizer = await tokenizerOf(answering.files);
+    const stops = options.stopIds ?? (await stopIds(answering.files)).map((s) => s.id);
+    const ids: number[][] = [];
+    for (const prompt of prompts) {
+      const of = await promptIds(answering, tokenizer, prompt, options);
+      if (of.length === 0) throw new StudioError("bad-request", `Asking "${answering.name}": the prompt has no token in its tokenizer. Write it with characters that this model knows.`, { title: "An empty prompt", where: answering.name, found: JSON.stringify(prompt.slice(0, 60)) });
+      ids.push(of);
+    }
+    const { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens } = options;
+    const answer = ({ ids: found, ...rest }: Generated): TryAnswer => ({ ...rest, ids: found, text: tokenizer.decode(found, { skipSpecial: true }) });
+    await this.host.device.run("Answering", signal, async (gpu) => {
+      const generator = await this.generatorOf(answering, gpu, signal);
+      await generator.generate(ids, { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens, samples, stopIds: stops, batch: BATCH, signal, onEnd: (index, found) => onDone(index, answer(found)) }, onToken);
+      throwIfCancelled(signal);
+    });
+  }
+
+  async generate(answering: Answering, jobId: string, prompts: readonly string[], options: TryOptions, signal: AbortSignal, onProgress: OnProgress, onPiece: (piece: TryPiece) => void): Promise<TryAnswer[]> {
+    const meter = new ProgressMeter(jobId, "try", [{ id: "answer", label: `${answering.name} answers` }], prompts.length * options.maxNewTokens, onProgress, { signal });
+    meter.phase("answer");
+    const tokenizer = await tokenizerOf(answering.files);
+    const texts = prompts.map(() => ({ stream: tokenizer.stream({ skipSpecial: true }), text: "", tokens: 0, told: -Infinity }));
+    const answers: TryAnswer[] = [];
+    let work = 0;
+    await this.answers(answering, prompts, options, 1, signal, (index, id) => {
+      const state = texts[index]!;
+      state.text += state.stream.push(id);
+      state.tokens++;
+      meter.emit(++work);
+      if (performance.now() - state.told < PIECE_MS) return;
+      state.told = performance.now();
+      onPiece({ index, text: state.text, tokens: state.tokens });
+    }, (index, answer) => {
+      answers[index] = answer;
+      onPiece({ index, text: answer.text, tokens: answer.ids.length });
+    });
+    meter.finish();
+    return answers;
+  }
+
+  /** Answers problems, judges each answer, and sums up. What a cancelled evaluation judged was told by `onItem`. */
+  async evaluate(answering: Answering, jobId: string, problems: readonly Problem[], options: TryOptions & { samples: number }, signal: AbortSignal, onProgress: OnProgress, onItem: (item: EvaluatedItem) => void): Promise<Evaluation> {
+    const { samples } = options;
+    const meter = new ProgressMeter(jobId, "try", [{ id: "answer", label: `${answering.name} answers ${problems.length} problems` }], problems.length * samples, onProgress, { signal });
+    meter.phase("answer", `0 of ${problems.length}`);
+    const started = performance.now();
+    const judged: JudgedProblem[] = problems.map(({ prompt, answer, tier }) => ({ prompt, reference: answer, ...(tier === undefined ? {} : { tier }), responses: [] }));
+    let done = 0;
+    let tokens = 0;
+    await this.answers(answering, problems.map((p) => p.prompt), options, samples, signal, () => tokens++, (index, answer) => {
+      const problem = judged[Math.floor(index / samples)]!;
+      problem.responses.push(judge(answer, problem.reference));
+      meter.emit(++done, true);
+      if (problem.responses.length < samples) return;
+      meter.count(`${Math.floor(done / samples)} of ${problems.length}`);
+      onItem(itemOf(problem, Math.floor(index / samples)));
+    });
+    meter.finish();
+    const seconds = (performance.now() - started) / 1000;
+    return {
+      name: answering.name, ...(answering.recipeHash === undefined ? {} : { recipeHash: answering.recipeHash }),
+      options, samples, summary: summarise(judged),
+      tiers: [...byTier(judged)].map(([tier, summary]) => ({ tier, summary })),
+      majority: samples > 1 ? majorityCurve(judged, [1, 4, 8, 16, 32].filter((n) => n <= samples)) : [],
+      items: judged.map(itemOf), seconds, tokensPerSecond: tokens / seconds,
+    };
+  }
+}
+
+function judge({ text, tokens, stop }: TryAnswer, reference: string): Response {
+  const answer = findAnswer(text);
+  return { text, tokens, truncated: stop === "length" || stop === "context", answer, verdict: compareAnswers(answer.text, reference), reflects: reflects(text) };
+}
+
+const itemOf = (problem: JudgedProblem, index: number): EvaluatedItem => ({
+  index,
+  responses: problem.responses.map((r) => ({ text: r.text, tokens: r.tokens, truncated: r.truncated, found: r.answer.text, rule: r.answer.rule, right: isRight(r), verdict: r.verdict, reflects: r.reflects })),
+});
+
+/** Two recipes with one hash are one merge. */
+export const mergeKey = (recipe: Pick<Recipe, "base" | "models">, recipeHash: string): string => `merge ${[recipe.base, ...recipe.models].map((m) => m.hash ?? m.id ?? m.name).join(" ")} ${recipeHash}`;
