@@ -142,7 +142,4 @@ export function compareAnswers(answer: string, reference: string): EqualityRule 
   return p && q && p.length === q.length && p.every((part, i) => compareAnswers(part, q[i]!) !== "different") ? "same parts" : "different";
 }
 
-const REFLECTION = /\b(?:wait|re-?examine|double[- ]check|let me check|recap|let me just verify|let me just check)\b/i;
-
-/** Whether a response has words of reflection. Source: METHODS 12, Long-to-Short data_process.py. */
-export const reflects = (response: string): boolean => REFLECTION.test(response);
+export { reflects } from "../core/reflection";
