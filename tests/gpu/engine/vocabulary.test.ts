@@ -137,6 +137,19 @@ test.each(PAIRS.filter((p) => !p.baseTied).map((pair) => [say(pair), pair] as co
   expect((await gpu.measure(recipe(pair, "fim-ta", { fisherAt: "finetuned", N: 2, len: 40 }, {}))).losses.every(Number.isFinite)).toBe(true);
 });
 
+test("two models of different sizes: merged as far as all reach, the rest is the first one's", async () => {
+  const models = [idOf(LONG, false, 2), idOf(SHORT, false, 2)].map((id) => ({ id, name: id }));
+  const base = { id: idOf(SHORT, false, 1), name: "base" };
+  const { checkpoint, report } = await cpu.merge(recipeFor("task-arithmetic", { lambda: 0.5 }, { base, models, reconciliation: { vocabulary: "finetuned" } }));
+  expect(report.checks.filter((c) => c.verdict !== "pass")).toEqual([]);
+  for (const name of [EMBEDDING, HEAD]) {
+    const [a, b, c] = await Promise.all([base, ...models].map(({ id }) => plain(cpu.models.get(id)!, name)));
+    const want = b!.map((v, i) => (i < SHORT * C ? a![i]! + 0.5 * (v - a![i]! + c![i]! - a![i]!) : v));
+    expectClose(await valuesOf(checkpoint, name), Float64Array.from(want), { atol: 1e-6 }, name);
+    expect((await plain(checkpoint, name)).slice(SHORT * C)).toEqual(b!.slice(SHORT * C));
+  }
+});
+
 test("heads that are copied have the rows of the result", async () => {
   const pair = PAIRS[1]!;
   const [base, tuned] = sides(pair);

@@ -84,6 +84,9 @@ describe("refused, with the place", () => {
     ["a sequence of one token", (r) => { r.tokens = [[1]]; }, "tokens[0]", /at least 2/],
     ["base is a text", (r) => { r.base = "x" as unknown as Loose["base"]; }, "base", /expected an object/],
     ["hash of another kind", (r) => { r.base.hash = "xyz"; }, "base.hash", /hexadecimal/],
+    ["vocabulary of another word", (r) => { r.reconciliation.vocabulary = "both"; }, "reconciliation.vocabulary", /is "both", expected one of base, finetuned, common/],
+    ["row with another choice", (r) => { r.reconciliation.rows = { "5": "tuned" }; }, "reconciliation.rows.5", /is "tuned", expected one of mix, base, finetuned/],
+    ["row of no id", (r) => { r.reconciliation.rows = { five: "base" }; }, "reconciliation.rows.five", /expected a token id/],
     ["weight null", (r) => { r.models[0].weight = null; }, "models[0].weight", /is null, expected a number/],
   ])("%s", (_, change, path, sentence) => {
     const text = changed(change);
@@ -101,4 +104,11 @@ describe("refused, with the place", () => {
 test("suggestions need to be near", () => {
   expect(suggest("outsidet", ["outsideT", "r"])).toBe("outsideT");
   expect(suggest("foo", ["reconciliation"])).toBeUndefined();
+});
+test("choices of vocabulary, stop ids and single rows travel; without them the text is as before", () => {
+  const plain = tinyRecipe();
+  const chosen = tinyRecipe({ reconciliation: { vocabulary: "common", stopIds: "base", rows: { 151648: "finetuned", 7: "mix" } } });
+  expect(parseRecipe(serialiseRecipe(chosen))).toEqual(chosen);
+  expect(compactRecipe(tinyRecipe({ reconciliation: { rows: {} } }))).toBe(compactRecipe(plain));
+  expect(compactRecipe(plain)).not.toMatch(/vocabulary|stopIds|rows"/);
 });
