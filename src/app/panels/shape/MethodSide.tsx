@@ -182,8 +182,9 @@ function InputsField({ params, specs }: { params: Record<string, ParamValue>; sp
 function Preset({ method, recipe }: { method: MethodInfo; recipe: Recipe }) {
   const applyPreset = useStudio((s) => s.applyPreset);
   if (method.presets.length === 0) return <span className="grow" />;
-  const current = method.presets.find((p) => Object.entries(method.params).every(([name, spec]) => (recipe.params[name] ?? spec.default) === (p.params[name] ?? spec.default)));
-  const untouched = Object.entries(method.params).every(([name, spec]) => (recipe.params[name] ?? spec.default) === spec.default);
+  const varies = variedPlaces(recipe, method).length > 0;
+  const current = varies ? undefined : method.presets.find((p) => Object.entries(method.params).every(([name, spec]) => (recipe.params[name] ?? spec.default) === (p.params[name] ?? spec.default)));
+  const untouched = !varies && Object.entries(method.params).every(([name, spec]) => (recipe.params[name] ?? spec.default) === spec.default);
   const options = [...(current ? [] : [{ value: "", label: untouched ? "defaults" : "your own" }]), ...method.presets.map((p) => ({ value: p.id, label: p.label }))];
   return (
     <span className="grow row small preset">

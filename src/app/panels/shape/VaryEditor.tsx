@@ -37,7 +37,8 @@ export function VaryEditor({ id, label, spec, place, plain, onClose }: Props) {
   const set = (next: Varying | undefined) => setVarying(at, next);
   const choose = (to: string) => {
     if (to === SAME || (to === "number" && !own)) set(undefined);
-    else set(converted(value, to as Mode, layers, plain));
+    // A model's own setting begins as what it has with all others.
+    else set(converted(value ?? (own ? recipe.vary?.[at.param!] : undefined), to as Mode, layers, plain));
   };
   const modes = [
     ...(own ? [{ value: SAME, label: "As all models" }] : []),
