@@ -1,7 +1,7 @@
 import { sameModel } from "../core/modelNames";
 import type { Recipe } from "../core/recipe";
 import type { ImportedRecipe, MergekitYaml } from "../core/recipeFinding";
-import { toStudioError } from "../core/errors";
+import { StudioError, toStudioError } from "../core/errors";
 import type { FloatDtype } from "../core/tensors";
 import { located, parseRecipe } from "../export/recipeFile";
 import { exportMergekit } from "../merge/mergekit/export";
@@ -17,9 +17,20 @@ import type { RecipeContext } from "./context";
  */
 export function readRecipe(text: string, kind: "json" | "yaml", models: readonly StoredModel[]): ImportedRecipe {
   if (kind === "yaml") return importMergekit(text, (name) => models.find((m) => sameModel(m.name, name))?.facts.layers);
-  const recipe = parseRecipe(text);
+  const recipe = parseAny(text);
   checkNames(text, recipe);
   return { recipe, findings: [] };
+}
+
+/** As parseRecipe; a file that has nothing of a recipe is told to be none, whatever else is wrong with it. */
+function parseAny(text: string): Recipe {
+  try {
+    return parseRecipe(text);
+  } catch (error) {
+    if (/"(?:method|base|models)"\s*:/.test(text)) throw error;
+    const todo = "Drop the recipe.json of an export, a mergekit file (.yaml), or a whole model folder.";
+    throw new StudioError("bad-recipe", `Reading the recipe: it names no method, no base and no models. ${todo}`, { title: "This file is not a recipe", found: "no method, base or models in it", todo }, { cause: error });
+  }
 }
 
 function checkNames(text: string, recipe: Recipe): void {

@@ -150,7 +150,7 @@ test("files that are not recipes, and recipes of models that are not here, are r
   await open(studio);
   writeFileSync(join(folder, "notes.json"), '{"a": 1}');
   await dropPaths(studio, [join(folder, "notes.json")]);
-  await expect(studio.getByRole("alert", { name: "The recipe cannot be used" })).toContainText("line 1 column 2");
+  await expect(studio.getByRole("alert", { name: "This file is not a recipe" })).toContainText("notes.json");
   await studio.getByRole("button", { name: "Dismiss" }).click();
   writeFileSync(join(folder, "recipe.json"), JSON.stringify(tinyRecipe({ method: "linear", params: {} })));
   await dropPaths(studio, [join(folder, "recipe.json")]);

@@ -43,6 +43,11 @@ test.each<[string, Partial<Recipe>, string, RegExp]>([
   expect(error.message).toContain(`line ${String(error.details.line)} column ${String(error.details.column)}`);
 });
 
+test("a file that has nothing of a recipe is told to be none", () => {
+  for (const source of ['{"a": 1}', "[1]", "{"]) expect(refusal(source).details.title).toBe("This file is not a recipe");
+  expect(refusal('{"method": "ties"').message).toMatch(/is no valid JSON.*line 1 column 18/);
+});
+
 test("a fault in a report is told at its place in the report", () => {
   const source = JSON.stringify({ alphas: [1], recipe: tinyRecipe({ params: { r: 3 } }) }, null, 2);
   const { line } = refusal(source).details;
