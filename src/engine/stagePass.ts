@@ -4,6 +4,7 @@ import { acmInformation } from "../activations/acm";
 import { inputMeans } from "../activations/aim";
 import { blocksOf } from "../activations/layout";
 import { virtualCheckpoint } from "../export/virtual";
+import { guarded } from "../formats/finite";
 import { MAX_BINDING_BYTES, type Gpu } from "../gpu/gpu";
 import { parseModelConfig } from "../model/config";
 import { calibrationSequences } from "../text/calibration";
@@ -34,7 +35,7 @@ export async function measureStage(host: Omit<PassHost, "shapeOf">, context: Rec
   const { passes, resources, device } = host;
   const { key, index, signal } = job;
   const { post, params } = stagesOf(context)[index]!;
-  const base = resources.timed(context.base);
+  const base = guarded(resources.timed(context.base), `Measuring for ${post.label}`, "the base", signal);
   const calibration = context.recipe.calibration!;
   const sequences = await calibrationSequences(calibration, context.base, signal);
   const tokens = sequences.reduce((sum, s) => sum + s.length, 0);

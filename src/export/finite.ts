@@ -16,8 +16,8 @@ function* numbersOf(op: TensorOp): Generator<number> {
 }
 
 /** Throws "bad-recipe" by name where a method could not find a coefficient, as when the changes of two models oppose each other exactly. */
-export function checkOperation(tensor: OutputTensor, { op }: TensorWork): void {
-  for (const number of numbersOf(op)) {
+export function checkOperation(tensor: OutputTensor, { op, then = [] }: TensorWork): void {
+  for (const each of [op, ...then]) for (const number of numbersOf(each)) {
     if (Number.isFinite(number)) continue;
     const todo = "Leave this tensor out of the merge, or take another method.";
     throw new StudioError("bad-recipe", `Merging "${tensor.name}": a coefficient of this tensor comes to ${number}, as where the changes of the models cancel each other exactly. A finite number was expected. ${todo}`, { title: "No coefficient for a tensor", where: tensor.name, found: String(number), expected: "a finite number", todo, tensor: tensor.name });

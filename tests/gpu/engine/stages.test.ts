@@ -11,6 +11,7 @@ import { calibrationSequences } from "../../../src/text/calibration";
 import { expectClose } from "../../support/compare";
 import { bench, recipeFor, valuesOf, watchedGpu, type Bench } from "../../support/engineBench";
 import { testGpu } from "../../support/gpu";
+import { withValues } from "../../support/perturbed";
 
 const SAMPLES = new URL("../../../public/samples/", import.meta.url).pathname;
 const sample = (name: string): Promise<Checkpoint> => openCheckpoint(name, readdirSync(join(SAMPLES, name)).map((path) => memoryFile(path, new Uint8Array(readFileSync(join(SAMPLES, name, path))))));
@@ -51,6 +52,12 @@ describe("stages after a merge", () => {
     const plain = await b.merge(recipe("task-arithmetic", { lambda: 0.7 }, []));
     const same = await b.merge(recipe("task-arithmetic", { lambda: 0.7 }, [{ method: "aim", params: { omega: 1 } }]));
     for (const name of plain.checkpoint.tensors.keys()) expectClose(await valuesOf(same.checkpoint, name), Float64Array.from(await valuesOf(plain.checkpoint, name)), { atol: 1e-7 }, name);
+  });
+
+  test("NaN in the base is named before a stage goes by it", async () => {
+    const name = "model.layers.0.mlp.down_proj.weight";
+    const bad = bench(b.env.gpu, { base: await withValues(base, name, [[5, NaN]]), finetuned: tuned });
+    await expect(bad.merge(recipe("passthrough", {}, [{ method: "aim", params: {} }]))).rejects.toMatchObject({ code: "bad-file", message: expect.stringMatching(new RegExp(`^Measuring for AIM.*: "${name}" of the base .* the first NaN at element 5 \\(0, 5\\)`)) });
   });
 
   test("TIES, then ACM: every layer keeps the lambda that base and merge have, as an exported TIES merge has it", async () => {
