@@ -44,7 +44,7 @@ const sum = (values: readonly number[]): number => values.reduce((a, v) => a + v
 async function check(method: string, params: Recipe["params"], change: Parameters<typeof recipeFor>[2], want: (name: string) => number[]): Promise<void> {
   const { checkpoint, report } = await b.merge(recipeFor(method, params, { models: refs, ...change }));
   expect(report.checks.filter((c) => c.verdict !== "pass")).toEqual([]);
-  for (const name of names) expectClose(await valuesOf(checkpoint, name), Float64Array.from(want(name)), { atol: 2e-6, rtol: 2e-6 }, `${method} ${name}`);
+  for (const name of names) expectClose(await valuesOf(checkpoint, name), Float64Array.from(want(name)), { atol: 5e-7, rtol: 5e-7 }, `${method} ${name}`);
 }
 const weighted = (weights: [ModelRef["weight"], ModelRef["weight"]], own: ModelRef["params"][] = []): ModelRef[] => refs.map((r, k) => ({ ...r, weight: weights[k]!, ...(own[k] ? { params: own[k] } : {}) }));
 
@@ -155,7 +155,7 @@ describe("FIM-TIES", () => {
       expect(t.alpha, t.name).toBeCloseTo(alpha, 14);
       const [start, was, now] = [whole.get(t.name)!, await valuesOf(plain.checkpoint, t.name), await valuesOf(varied.checkpoint, t.name)];
       const d = changes(t.name)[0]!;
-      expectClose(now, Float64Array.from(start.base, (v, i) => (was[i] === start.base[i] ? v : v + alpha * d[i]!)), { atol: 2e-6, rtol: 2e-6 }, t.name);
+      expectClose(now, Float64Array.from(start.base, (v, i) => (was[i] === start.base[i] ? v : v + alpha * d[i]!)), { atol: 5e-7, rtol: 5e-7 }, t.name);
     }
     expect(varied.shape.experts[0]!.layers[2]!.alpha, "a layer shows the mean over what it merges with").not.toBe(plain.shape.experts[0]!.layers[2]!.alpha);
   });
