@@ -39,6 +39,7 @@ import { stageKey, stageShapes, stagesOf } from "./stages";
 import { PassStore, type StoredPass } from "./passStore";
 import type { Plan } from "./planner";
 import { clocked, readMergeAhead } from "./reading";
+import { inMergekit } from "../merge/mergekit/dialect";
 import { mergekitOf, readRecipe } from "./recipes";
 import { Resources } from "./resources";
 import { mergeKey, Trying, type Answering } from "./trying";
@@ -288,7 +289,7 @@ export function createEngine(env: EngineEnv): EngineApi {
     async mergekitYaml(recipe) {
       const context = await open(recipe);
       const pass = await passes.get(await keyOf(context));
-      if (!pass && context.method.needs.fisher) throw new StudioError("bad-request", "Writing the recipe for mergekit: what each layer takes is not measured yet. Run the pass first.", { title: "Not measured yet", todo: "Run the pass first." });
+      if (!pass && needsPass(context) && !inMergekit(recipe.method)) throw new StudioError("bad-request", "Writing the recipe for mergekit: what each layer takes is not measured yet. Run the pass first.", { title: "Not measured yet", todo: "Run the pass first." });
       return mergekitOf(context, shapeOf(context, pass?.stats ?? [], { complete: true, needsPass: false }));
     },
 

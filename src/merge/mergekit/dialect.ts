@@ -74,6 +74,9 @@ export const DIALECTS: readonly Dialect[] = [
   { name: "passthrough", method: "passthrough", base: "input", weights: false, shared: {}, own: { scale: { param: "scale", default: 1 } }, fixed: {} },
 ];
 
+/** Whether a recipe of this method can be told without the numbers of its pass. */
+export const inMergekit = (method: string): boolean => DIALECTS.some((d) => d.method === method);
+
 /** Memory and nothing else: true or false gives the same numbers. */
 export const HARMLESS: readonly string[] = ["int8_mask"];
 

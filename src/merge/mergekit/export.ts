@@ -148,6 +148,9 @@ function tellSwitches(recipe: Recipe, params: Params, dialect: Dialect, note: No
   else if (params.divisor === "count" && several && params.weights === "use" && recipe.models.some((m) => (m.weight ?? 1) !== 1)) note("divisor", "Divided by their number, equal weights scale the result; mergekit divides them out.");
 }
 
+/** Methods of which one number per tensor says all, but for what FIM-TIES keeps. */
+const ONE_NUMBER: readonly string[] = ["fim-ta", "fim-ties", "sens-merging"];
+
 /** A method that mergekit has not: what it takes of each layer is known from the pass, what it keeps of it is not always to be told. */
 function nearest(recipe: Recipe, params: Params, { shape, parameters }: ExportFacts, note: Note): Told {
   const weights = recipe.models.map((_, k) => {
@@ -160,7 +163,7 @@ function nearest(recipe: Recipe, params: Params, { shape, parameters }: ExportFa
     return { method: "linear", base: undefined, parameters: { normalize: true }, models: [{ name: recipe.base.name, parameters: { weight: 0 } }, ...recipe.models.map((m) => ({ name: m.name, parameters: { weight: yamlOf(m.weight ?? 1) } }))] };
   }
   const models = recipe.models.map((m, k) => ({ name: m.name, parameters: { weight: yamlOf(weights[k]!) } as Record<string, YamlValue> }));
-  if (!recipe.method.startsWith("fim-")) note("nearest", `${label} is not in mergekit. This is task arithmetic with what each tensor takes here.`);
+  if (!ONE_NUMBER.includes(recipe.method)) note("nearest", `${label} is not in mergekit. This is task arithmetic with what each tensor takes here on average.`);
   if (shape!.calibration.moved > 0) note("calibration", `Norm calibration divides ${shape!.calibration.moved} of ${shape!.calibration.tested} tensors by a ratio of their own; mergekit cannot.`);
   const trimmed = recipe.models.map((_, k) => shape!.experts[k]!.tensors.some((row) => row.kept !== undefined));
   const share = recipe.method === "fim-ties" && trimmed.includes(true) ? keptShare(params, parameters ?? 0) : 1;

@@ -145,6 +145,10 @@ describe("mergekit YAML of", () => {
     expect([file.base_model, ...file.models.map((m) => m.model)]).toEqual(["no", "a b: c", "1.0"]);
     expect(file.models[1]!.parameters!.weight).toBe(1e-7);
   });
+  test("Sens-Merging is task arithmetic with what it measured", () => {
+    const { text, exact } = exportMergekit(recipe("sens-merging"), { shape: untrimmed });
+    expect([written(text).merge_method, exact]).toEqual(["task_arithmetic", true]);
+  });
   test("recipes that are not measured yet are the plain mean, and say so", () => {
     const { text, findings } = exportMergekit(recipe("fim-ta"));
     expect(written(text).merge_method).toBe("linear");
