@@ -2,8 +2,9 @@ import { inputGrams, type GramWanted } from "../activations/grams";
 import { StudioError } from "../core/errors";
 import type { Progress } from "../core/progress";
 import { rowLength, type Checkpoint } from "../core/tensors";
+import type { TensorStats } from "../fisher/types";
 import type { AdapterFacts } from "../gpu/info";
-import { inputOf, measuredModels, projectionName, takesDiagonal } from "../merge/methods/regmean";
+import { inputOf, meanShares, measuredModels, projectionName, takesDiagonal } from "../merge/methods/regmean";
 import { diagonalShares, projections } from "../merge/regmean";
 import { parseModelConfig } from "../model/config";
 import { describeTensor } from "../model/roles";
@@ -84,6 +85,10 @@ export const regmeanPass: GpuPass = {
   },
 
   require(context) {
+    for (const output of context.outputs) {
+      const { params, weights } = settingsAt(context, output);
+      meanShares(params, weights);
+    }
     const inputs = inputsOf(context);
     for (const model of walkers(context, inputs)) {
       const { available, reason } = fisherSupport(model.config, model.tensors);
@@ -115,7 +120,18 @@ export const regmeanPass: GpuPass = {
     let work = 0;
     const inputs = inputsOf(context);
     const models = walkers(context, inputs);
-    await runChangePass(context, { ...run, journal: undefined, onTensor: (stats) => (run.onTensor(stats), meter.emit((work += CHANGE))) });
+    // A fitted tensor is told of when its projection is known.
+    const waiting = new Map<Input, TensorStats[]>();
+    const tell = (stats: TensorStats): void => {
+      const input = inputs.get(stats.name);
+      if (input) waiting.set(input, [...(waiting.get(input) ?? []), stats]);
+      else {
+        const { params, weights } = settingsAt(context, { name: stats.name, role: stats });
+        run.onTensor({ ...stats, study: { shares: meanShares(params, weights) } });
+      }
+      meter.emit((work += CHANGE));
+    };
+    await runChangePass(context, { ...run, journal: undefined, onTensor: tell });
     meter.phase("texts");
     const texts: number[][][] = [];
     for (const model of models) texts.push(await sequencesFor(context, model, signal));
@@ -129,8 +145,9 @@ export const regmeanPass: GpuPass = {
     // The CPU solves for one input while the GPU walks on to the next.
     let solving: Promise<void> = Promise.resolve();
     const solveNext = async (input: Input, gram: Float32Array): Promise<void> => {
-      const ridge = await solve(input, gram, context, run);
-      if (ridge !== undefined) raised.set(input.key, ridge);
+      const { ridge, shares } = await solve(input, gram, context, run);
+      if (ridge > Number(context.params.eps)) raised.set(input.key, ridge);
+      for (const stats of waiting.get(input) ?? []) run.onTensor({ ...stats, study: { shares } });
       meter.emit((work += SOLVE));
     };
     const walkModel = async (m: number, model: Checkpoint): Promise<void> => {
@@ -191,8 +208,8 @@ async function paperWalk(model: Checkpoint, sequences: number[][], inputs: Reado
 
 const sizeOf = ({ width, diagonal }: Input): number => 4 * width * (diagonal ? 1 : width);
 
-/** Projections of an input, stored for each fine-tuned model. Returns the ridge where it had to be raised. */
-async function solve(input: Input, last: Float32Array, { experts, params }: RecipeContext, { arrays, signal }: PassRun): Promise<number | undefined> {
+/** Projections of an input, stored for each fine-tuned model. Returns the ridge that was used, and the mean of each diagonal. */
+async function solve(input: Input, last: Float32Array, { experts, params }: RecipeContext, { arrays, signal }: PassRun): Promise<{ ridge: number; shares: number[] }> {
   const { key, width, coefficients, diagonal } = input;
   const ridge = Number(params.eps);
   const grams: Float32Array[] = [];
@@ -206,7 +223,8 @@ async function solve(input: Input, last: Float32Array, { experts, params }: Reci
   const wanted = experts.map((_, k) => k + coefficients.length - experts.length);
   const solved = diagonal ? { matrices: diagonalShares(parts, width, wanted, ridge), ridge } : await projections(parts, width, wanted, { offDiagonal: Number(params.a), ridge }, signal);
   for (const [k, matrix] of solved.matrices.entries()) await arrays.put(projectionName(key, k), matrix);
-  return solved.ridge > ridge ? solved.ridge : undefined;
+  const step = diagonal ? 1 : width + 1;
+  return { ridge: solved.ridge, shares: solved.matrices.map((a) => Array.from({ length: width }, (_, i) => a[i * step]!).reduce((x, y) => x + y, 0) / width) };
 }
 
 function warningsOf(inputs: readonly Input[], raised: ReadonlyMap<string, number>): string[] {

@@ -31,6 +31,8 @@ export interface TensorStudy {
   touched?: { alone: number; shared: number }[];
   /** Of each model that is averaged: |F|_2 and the mean of F over all of it, and the mean over this tensor; `known`: whether all have a Fisher of it. */
   fisher?: { norms: number[]; means: number[]; own: number[]; known: boolean };
+  /** Share of each fine-tuned model in a tensor that is fitted: the mean diagonal of its projection. */
+  shares?: number[];
   /** Of the tensor's layer in each model, and of each model: alpha and tau of Sens-Merging. */
   sensitivity?: { alphas: number[]; taus: number[] };
 }

@@ -30,7 +30,8 @@ export function measuredModels(params: Params, weights: readonly number[]): numb
 /** Under which a pass stores the matrix, or the shares by column, of fine-tuned model k. */
 export const projectionName = (input: string, k: number): string => `${input} ${k}`;
 
-function shares(params: Params, weights: readonly number[]): number[] {
+/** c_k / sum c of the fine-tuned models. Throws "bad-recipe" for weights that cannot multiply Gram matrices. */
+export function meanShares(params: Params, weights: readonly number[]): number[] {
   const base = baseCoefficient(params, weights.length);
   const sum = weights.reduce((a, b) => a + b, base);
   if (weights.some((w) => !(w >= 0)) || !(sum > 0))
@@ -76,17 +77,18 @@ export const regmean = defineMethod({
   ],
   passValues: (params) => ({ ...params }),
   trimPlan: () => undefined,
-  coefficients: shares,
+  tensorShares: (_, __, { shares }) => shares!,
   arrays: (params, tensor, models) => {
     const input = inputOf(params, tensor.name);
     return input === undefined ? [] : Array.from({ length: models }, (_, k) => projectionName(input, k));
   },
-  advise: (params, weights) => [
+  advise: (params, weights, study) => [
+    ...(study?.shares ? ["α of a fitted layer is the mean of the diagonal of A: how much of a change in one input column stays in that column."] : []),
     ...(measuredModels(params, weights).length === 0 ? ["Only one model takes part, so the result is that model."] : []),
     ...(params.eps === 0 && params.a === 1 ? ["Without a ridge, layers whose inputs depend on each other have no solution; the pass then takes a small ridge by itself and says so."] : []),
   ],
-  planTensor: ({ params, weights, tensor, alphas, cols, arrays }) => {
-    if (inputOf(params, tensor.name) === undefined || measuredModels(params, weights).length === 0) return alphas.every((c) => c === 0) ? { kind: "copy" } : { kind: "add", coefficients: alphas };
+  planTensor: ({ params, weights, tensor, cols, arrays }) => {
+    if (inputOf(params, tensor.name) === undefined || measuredModels(params, weights).length === 0) return { kind: "add", coefficients: meanShares(params, weights) };
     const found = arrays?.map((array) => array ?? gone(tensor));
     if (takesDiagonal(params, cols)) return { kind: "rows", by: "column", cols, change: true, base: new Float32Array(0), coefficients: found ?? weights.map(() => new Float32Array(cols)) };
     return { kind: "project", cols, matrices: found ?? weights.map(() => new Float32Array(0)) };

@@ -86,6 +86,20 @@ describe("RegMean", () => {
     expect(fitted, "layers that are not the mean").toBeGreaterThan(5);
   });
 
+  test("a layer's share is the mean diagonal of its projection; all else is averaged", async () => {
+    const [tensor] = (await b.shape(recipe("qwen", {}))).experts.map((e) => e.tensors);
+    const name = "model.layers.1.self_attn.k_proj.weight";
+    const d = models.qwen!.base!.tensors.get(name)!.shape[1]!;
+    const unit = Float64Array.from({ length: d * d }, (_, at) => (at % (d + 1) === 0 ? 1 : 0));
+    // With the weights 0 and I the formula gives A itself, turned.
+    const projection = regmean(["base", "one"].map((id) => grams.qwen![id]!.get(name)!), [new Float64Array(d * d), unit], [1, 1], d, 1, 1e-4);
+    const want = unit.reduce((sum, one, at) => sum + (one ? projection[at]! : 0), 0) / d;
+    const alpha = (of: string): number => tensor!.find((t) => t.name === of)!.alpha!;
+    expect(alpha(name)).toBeCloseTo(want, 4);
+    expect(Math.abs(want - 0.5)).toBeGreaterThan(1e-3);
+    expect(alpha("model.norm.weight")).toBe(0.5);
+  });
+
   test("a = 0 gives the bytes of the diagonal, and wide layers take it alone", async () => {
     const zero = await tensorBytesOf((await b.merge(recipe("qwen", { a: 0 }))).checkpoint);
     const wide = await b.measure(recipe("qwen", { diagAbove: 100 }));
