@@ -160,8 +160,8 @@ describe("FIM-TIES", () => {
     expect(varied.shape.experts[0]!.layers[2]!.alpha, "a layer shows the mean over what it merges with").not.toBe(plain.shape.experts[0]!.layers[2]!.alpha);
   });
 
-  test.each(["tensor", "model"])("r per model, in one pass, within a %s", async (trimScope) => {
-    const recipe = recipeFor("fim-ties", { trimScope }, { models: refs.map((r, k) => ({ ...r, params: { r: k === 0 ? 0.15 : 0.6 } })), tokens });
+  test.each([["tensor", "base"], ["model", "base"], ["tensor", "finetuned"]])("r per model, within a %s, Fisher at the %s", async (trimScope, fisherAt) => {
+    const recipe = recipeFor("fim-ties", { trimScope, fisherAt }, { models: refs.map((r, k) => ({ ...r, params: { r: k === 0 ? 0.15 : 0.6 } })), tokens });
     await b.measure(recipe);
     const { experts } = await b.shape(recipe);
     for (const [k, r] of [0.15, 0.6].entries()) {
