@@ -5,6 +5,7 @@ import type { PhaseState, Progress, StripCell } from "../../src/core/progress";
 import type { Recipe } from "../../src/core/recipe";
 import type { Budgets, EngineApi, GpuInfo, IncomingFolder, StoredModel, UnfinishedExport } from "../../src/engine/api";
 import { fakeFacts, fakeForecast, fakeGpu, fakeMethods, fakeModel, fakePlan, fakePreflight, fakeRecipe, fakeReport, fakeShape, fakeTuned } from "./fakeData";
+import { fakeEvaluation, fakeIds, fakeItem, fakePiece, fakeText, fakeTryFacts } from "./fakeTrying";
 
 export interface FakeOptions {
   models?: StoredModel[];
@@ -164,6 +165,29 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
       models.set(made.id, made);
       return made;
     },
+    tryFacts: async () => (note("tryFacts"), fakeTryFacts()),
+    generate: async (jobId, model, prompts, _options, onProgress, onPiece) => {
+      note("generate");
+      const text = fakeText(model);
+      const ids = fakeIds(text);
+      await walk(jobId, "try", (fraction) => {
+        const tokens = Math.floor(ids.length * fraction);
+        onProgress(progress(jobId, "try", fraction, { phases: phases([["Answering"]], fraction, 0) }));
+        prompts.forEach((_, index) => onPiece({ index, text: fakePiece(text, tokens), tokens }));
+      });
+      return prompts.map(() => ({ text, ids, tokens: ids.length + 1, promptTokens: 34, stop: "stop id" as const, seconds: 1.2, tokensPerSecond: 112 }));
+    },
+    evaluate: async (jobId, model, problems, options, onProgress, onItem) => {
+      note("evaluate");
+      let told = 0;
+      await walk(jobId, "try", (fraction) => {
+        for (const done = Math.floor(problems.length * fraction); told < done; told++) onItem(fakeItem(model, problems[told]!, told, options.samples));
+        onProgress(progress(jobId, "try", fraction, { phases: phases([["Answering problems", `${told} of ${problems.length}`]], fraction, 0) }));
+      });
+      return fakeEvaluation(model, problems, options);
+    },
+    mergesTried: async () => (note("mergesTried"), 0),
+    endTrying: async () => note("endTrying"),
     fisherFile: async () => (note("fisherFile"), undefined),
     cancel: async (jobId) => (note("cancel"), void cancelledJobs.add(jobId)),
     pause: async (jobId) => (note("pause"), void pausedJobs.add(jobId)),

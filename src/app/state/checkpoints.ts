@@ -26,7 +26,7 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
 
   const pairChanged = (): void => {
     get().newMerge();
-    set({ preflight: undefined, shape: undefined, measured: undefined, recipe: undefined, layer: 0, expert: 0 });
+    set({ preflight: undefined, shape: undefined, measured: undefined, recipe: undefined, layer: 0, expert: 0, answers: {}, evaluated: {}, tryFacts: {}, extraColumns: [] });
     env.history.clear();
     void get().runPreflight();
   };
@@ -186,7 +186,7 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
       try {
         await env.engine.deleteModel(id);
         const { baseId, modelIds } = get();
-        set((s) => ({ queue: s.queue.filter((item) => item.modelId !== id) }));
+        set((s) => ({ queue: s.queue.filter((item) => item.modelId !== id), modelScores: without(s.modelScores, id) }));
         if (baseId === id) get().chooseBase(undefined);
         if (modelIds.includes(id)) get().chooseModels(modelIds.filter((m) => m !== id));
       } catch (error) {

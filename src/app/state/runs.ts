@@ -2,6 +2,8 @@ import type { Recipe } from "../../core/recipe";
 import type { MethodInfo } from "../../engine/api";
 import { paramValue } from "../ui/format";
 import type { SliceEnv } from "./env";
+import { withScore } from "./scores";
+import type { TryScore } from "./tryTypes";
 import type { RunRecord, StudioState } from "./types";
 
 const LIMIT = 50;
@@ -26,15 +28,16 @@ export function summarise(recipe: Recipe, methods: MethodInfo[]): string {
 }
 
 /** Adds a run, or, when the latest one has the same recipe, renews it. Pinned runs are dropped last. */
-export function recordRun(set: (part: Partial<StudioState>) => void, get: () => StudioState, env: SliceEnv, recipe: Recipe, outcome: RunRecord["outcome"]): void {
+export function recordRun(set: (part: Partial<StudioState>) => void, get: () => StudioState, env: SliceEnv, recipe: Recipe, outcome: RunRecord["outcome"], evaluated?: { score: TryScore; recipeHash?: string }): void {
   const { runs, methods, shape, exportPlan } = get();
   const current = get().recipe === recipe;
   const alphas = (current ? (shape?.experts[0]?.layers ?? []) : []).map((row) => row.alpha).filter((a) => a !== undefined);
   const recipeHash = current ? (exportPlan?.recipeHash ?? "") : "";
   const same = runs.find((run) => JSON.stringify(run.recipe) === JSON.stringify(recipe) && (run.outcome !== "stopped" || outcome === "stopped"));
   const record: RunRecord = {
-    id: same?.id ?? env.jobId("run"), time: Date.now(), recipe, recipeHash: recipeHash || same?.recipeHash || "", summary: summarise(recipe, methods),
-    note: same?.note ?? "", pinned: same?.pinned ?? false, alphas: alphas.length > 0 ? alphas : (same?.alphas ?? []), outcome: same?.outcome === "saved" ? "saved" : outcome,
+    id: same?.id ?? env.jobId("run"), time: Date.now(), recipe, recipeHash: evaluated?.recipeHash || recipeHash || same?.recipeHash || "", summary: summarise(recipe, methods),
+    note: same?.note ?? "", pinned: same?.pinned ?? false, alphas: alphas.length > 0 ? alphas : (same?.alphas ?? []), outcome: same?.outcome === "saved" || (same && outcome === "evaluated") ? same.outcome : outcome,
+    ...(evaluated ? { scores: withScore(same?.scores, evaluated.score) } : same?.scores ? { scores: same.scores } : {}),
   };
   const all = [record, ...runs.filter((run) => run !== same)];
   const unpinned = all.filter((run) => !run.pinned);

@@ -1,4 +1,5 @@
 import { StudioError } from "../../core/errors";
+import { parseProblems, type ProblemSet } from "../../core/problems";
 import type { IncomingFolder } from "../../engine/api";
 
 const FILES = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.json"];
@@ -27,6 +28,16 @@ export function fetchSample(): Promise<IncomingFolder[]> {
       ),
     })),
   );
+}
+
+/** The held-out problems of that pair. Throws StudioError "bad-file" as above. */
+export async function fetchSampleProblems(): Promise<ProblemSet> {
+  const path = "samples/problems.jsonl";
+  const response = await fetch(path).catch((cause: unknown) => {
+    throw missing(path, "the server did not answer", cause);
+  });
+  if (!response.ok) throw missing(path, `the server answered ${response.status}`);
+  return parseProblems("problems.jsonl", await response.text());
 }
 
 function missing(where: string, found: string, cause?: unknown): StudioError {

@@ -17,12 +17,12 @@ export function pairState(s: Pick<StudioState, "models" | "baseId" | "modelIds">
   return { known, ready: known && chosen.every((m) => m?.state === "ready") };
 }
 
-/** A step opens when what it shows exists; Try opens with Save, to say that it is not there yet. */
+/** A step opens when what it shows exists. Try opens with Shape: base and fine-tuned can answer before anything is measured. */
 export function canOpen(s: Facts, step: StepId): boolean {
   if (step === "load") return true;
   const pair = pairState(s);
   if (step === "check") return pair.known;
   const shape = pair.ready && s.preflight?.verdict === "ok" && s.recipe !== undefined;
-  if (step === "shape") return shape;
+  if (step === "shape" || step === "try") return shape;
   return shape && s.shape?.complete === true && !s.shape.needsPass;
 }

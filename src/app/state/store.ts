@@ -10,12 +10,13 @@ import { createForecast } from "./forecast";
 import { createImporting } from "./importing";
 import { createJobs } from "./jobs";
 import { createRecipe } from "./recipe";
+import { createTrying } from "./trying";
 import type { StudioState } from "./types";
 import { createView } from "./view";
 
 /** What is remembered between visits. */
-type Remembered = Pick<StudioState, "theme" | "adding" | "baseId" | "modelIds" | "recipe" | "runs">;
-const remember = (s: StudioState): Remembered => ({ theme: s.theme, adding: s.adding, baseId: s.baseId, modelIds: s.modelIds, recipe: s.recipe, runs: s.runs });
+type Remembered = Pick<StudioState, "theme" | "adding" | "baseId" | "modelIds" | "recipe" | "runs" | "prompts" | "modelScores">;
+const remember = (s: StudioState): Remembered => ({ theme: s.theme, adding: s.adding, baseId: s.baseId, modelIds: s.modelIds, recipe: s.recipe, runs: s.runs, prompts: s.prompts, modelScores: s.modelScores });
 
 export type StudioStore = StoreApi<StudioState> & { temporal: StoreApi<TemporalState<Pick<StudioState, "recipe">>> };
 
@@ -50,6 +51,7 @@ export function createStudioStore(engine: EngineApi, options: { storage?: StateS
           ...createCalibration(set, get, env),
           ...createJobs(set, get, env),
           ...createForecast(set, get, env),
+          ...createTrying(set, get, env),
           ...createView(set, get, env),
         }),
         { partialize: (s) => ({ recipe: s.recipe }), equality: (past, current) => past.recipe === current.recipe, limit: 100 },

@@ -7,6 +7,9 @@ import type { CalibrationFacts } from "../../core/calibration";
 import type { TextFile } from "../../core/calibrationText";
 import type { Progress } from "../../core/progress";
 import type { Calibration, ParamValue, PostStage, Recipe, Reconciliation, OutputOptions, TensorChoice, Varying } from "../../core/recipe";
+import type { TryScore, TrySlice } from "./tryTypes";
+
+export type * from "./tryTypes";
 
 export type StepId = "load" | "check" | "shape" | "try" | "save";
 
@@ -171,7 +174,9 @@ export interface RunRecord {
   note: string;
   pinned: boolean;
   alphas: number[];
-  outcome: "measured" | "saved" | "stopped";
+  outcome: "measured" | "saved" | "stopped" | "evaluated";
+  /** Its evaluations in numbers, the latest first. */
+  scores?: TryScore[];
 }
 
 export interface ViewSlice {
@@ -217,4 +222,4 @@ export interface ForecastSlice {
   refreshKernels(): Promise<void>;
 }
 
-export type StudioState = ForecastSlice & CalibrationSlice & CheckpointsSlice & RecipeSlice & ImportSlice & AnalysisSlice & JobsSlice & ViewSlice;
+export type StudioState = ForecastSlice & CalibrationSlice & CheckpointsSlice & RecipeSlice & ImportSlice & AnalysisSlice & JobsSlice & TrySlice & ViewSlice;

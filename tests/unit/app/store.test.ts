@@ -294,7 +294,7 @@ describe("steps", () => {
     store.getState().chooseModels(["m2"]);
     expect(open()).toBe("load check");
     await settle();
-    expect(open()).toBe("load check shape");
+    expect(open()).toBe("load check shape try");
     await store.getState().measure();
     expect(open()).toBe("load check shape try save");
   });
@@ -340,12 +340,12 @@ describe("sample pair", () => {
 });
 
 describe("between visits", () => {
-  test("theme, way of adding, pair, recipe and runs are remembered, nothing else", async () => {
+  test("theme, way of adding, pair, recipe, runs, prompts and scores are remembered, nothing else", async () => {
     const { store, saved } = await withPair();
     store.getState().setTheme("dark");
     await store.getState().measure();
     const { state } = JSON.parse(saved.get("tributary")!) as { state: Record<string, unknown> };
-    expect(Object.keys(state).sort()).toEqual(["adding", "baseId", "modelIds", "recipe", "runs", "theme"]);
+    expect(Object.keys(state).sort()).toEqual(["adding", "baseId", "modelIds", "modelScores", "prompts", "recipe", "runs", "theme"]);
   });
 
   test("a pair that is still stored comes back with its recipe; one that is gone is let go", async () => {

@@ -1,0 +1,86 @@
+import { ComposedChart, usePlotArea, useXAxisScale, useYAxisScale, XAxis, YAxis } from "recharts";
+import { count, fixed, percent } from "../ui/format";
+import { accuracyAxes, type AccuracyPoint } from "./accuracyAxes";
+import type { Axis } from "./axes";
+import { grouped, placeLabels } from "./labels";
+import { useWidth } from "./useWidth";
+
+const HEIGHT = 306;
+const RADIUS = { base: 5, tuned: 5, merged: 7, other: 6 } as const;
+
+/** Accuracy against mean length, one point per model and recipe, 95 % bars on both axes, labels beside the points. */
+export function AccuracyLength({ points }: { points: AccuracyPoint[] }) {
+  const [ref, width] = useWidth();
+  const axes = accuracyAxes(points);
+  return (
+    <div className="chart plotbox" ref={ref} style={{ height: HEIGHT }}>
+      {width > 0 && (
+        <ComposedChart width={width} height={HEIGHT} data={points} margin={{ left: 46, right: 16, top: 16, bottom: 36 }} accessibilityLayer={false} role="img" aria-label={summary(points)}>
+          <XAxis dataKey="length.mean" type="number" domain={axes.x.domain} allowDataOverflow hide />
+          <YAxis dataKey="accuracy.mean" type="number" domain={axes.y.domain} allowDataOverflow hide />
+          <Drawing points={points} x={axes.x} y={axes.y} />
+        </ComposedChart>
+      )}
+    </div>
+  );
+}
+
+function Drawing({ points, x, y }: { points: AccuracyPoint[]; x: Axis; y: Axis }) {
+  const area = usePlotArea();
+  const [scaleX, scaleY] = [useXAxisScale(), useYAxisScale()];
+  if (!area || !scaleX || !scaleY) return null;
+  const [left, right, top, bottom] = [area.x, area.x + area.width, area.y, area.y + area.height];
+  const [px, py] = [(v: number): number => Number(scaleX(v)), (v: number): number => Number(scaleY(v))];
+  const at = points.map((p) => ({ p, x: px(p.length.mean), y: py(p.accuracy.mean) }));
+  const groups = grouped(at, 9);
+  const label = (group: number[]): string => group.map((i) => `${points[i]!.label}${points[i]!.progress ? `, ${points[i]!.progress}` : ""}`).join("; ");
+  const places = placeLabels(groups.map((group) => ({ x: at[group[0]!]!.x, y: at[group[0]!]!.y, text: label(group), radius: RADIUS[points[group[0]!]!.role] })), { left, right, top: 0, bottom });
+  // Earlier recipes lie under the models of this merge.
+  const order = at.toSorted((a, b) => Number(b.p.role === "other") - Number(a.p.role === "other"));
+  return (
+    <g>
+      {y.ticks.map((v) => (
+        <g key={v}>
+          <line className="grid" x1={left} x2={right} y1={py(v)} y2={py(v)} />
+          <text className="tick" x={left - 8} y={py(v) + 4} textAnchor="end">{percent(v)}</text>
+        </g>
+      ))}
+      {x.ticks.map((v) => (
+        <g key={v}>
+          <line className="grid" x1={px(v)} x2={px(v)} y1={top} y2={bottom} />
+          <text className="tick" x={px(v)} y={bottom + 15} textAnchor="middle">{count(v)}</text>
+        </g>
+      ))}
+      <line className="axisline" x1={left} x2={right} y1={bottom} y2={bottom} />
+      <line className="axisline" x1={left} x2={left} y1={top} y2={bottom} />
+      <text className="axislabel" x={right} y={bottom + 32} textAnchor="end">mean response length, tokens</text>
+      {points.length === 0 && <text className="note" x={(left + right) / 2} y={(top + bottom) / 2} textAnchor="middle">nothing evaluated yet</text>}
+      {order.map(({ p, x: cx, y: cy }) => (
+        <g key={p.id} className={`pt ${p.role === "other" ? "o" : p.role}${p.progress ? " live" : ""}`} data-point={p.label}>
+          {"low" in p.accuracy && <line className="err" x1={cx} x2={cx} y1={py(p.accuracy.low)} y2={py(p.accuracy.high)} />}
+          {"low" in p.length && <line className="err" x1={px(p.length.low)} x2={px(p.length.high)} y1={cy} y2={cy} />}
+          <Marker role={p.role} x={cx} y={cy} />
+        </g>
+      ))}
+      {groups.map((group, i) => (
+        <g key={points[group[0]!]!.id} className={`pt ${points[group[0]!]!.role}`}>
+          <text className="ptl" x={places[i]!.x} y={places[i]!.y} textAnchor={places[i]!.anchor}>{label(group)}</text>
+        </g>
+      ))}
+    </g>
+  );
+}
+
+function Marker({ role, x, y }: { role: AccuracyPoint["role"]; x: number; y: number }) {
+  switch (role) {
+    case "base": return <circle cx={x} cy={y} r={5} />;
+    case "tuned": return <rect x={x - 5} y={y - 5} width={10} height={10} rx={1} />;
+    case "merged": return <path d={`M${x} ${y - 7}l7 7l-7 7l-7-7z`} />;
+    case "other": return <path d={`M${x} ${y - 5.5}l5.5 9.5h-11z`} />;
+  }
+}
+
+function summary(points: AccuracyPoint[]): string {
+  if (points.length === 0) return "Accuracy against mean response length: nothing evaluated yet.";
+  return `Accuracy against mean response length. ${points.map((p) => `${p.label}: ${percent(p.accuracy.mean, 1)} at ${fixed(p.length.mean, 1)} tokens${p.progress ? `, ${p.progress} so far` : ""}`).join("; ")}.`;
+}

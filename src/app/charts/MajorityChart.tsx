@@ -1,0 +1,74 @@
+import { ComposedChart, usePlotArea, useXAxisScale, useYAxisScale, XAxis, YAxis } from "recharts";
+import type { MeanInterval } from "../../core/trying";
+import { percent } from "../ui/format";
+import { accuracyAxes, type AccuracyPoint } from "./accuracyAxes";
+import { placeLabels } from "./labels";
+import { useWidth } from "./useWidth";
+
+export interface MajorityCurve {
+  id: string;
+  role: AccuracyPoint["role"];
+  label: string;
+  curve: { n: number; accuracy: MeanInterval }[];
+}
+
+const HEIGHT = 240;
+
+/** Accuracy of the most common of n answers, n on a log axis, one line per model, 95 % bars. */
+export function MajorityChart({ curves }: { curves: MajorityCurve[] }) {
+  const [ref, width] = useWidth();
+  const counts = [...new Set(curves.flatMap((c) => c.curve.map((p) => p.n)))].sort((a, b) => a - b);
+  const y = accuracyAxes(curves.flatMap((c) => c.curve.map((p) => ({ id: "", role: c.role, label: "", accuracy: p.accuracy, length: { mean: p.n } })))).y;
+  const text = `Accuracy of the majority of n answers. ${curves.map((c) => `${c.label}: ${c.curve.map((p) => `${percent(p.accuracy.mean, 1)} at ${p.n}`).join(", ")}`).join("; ")}.`;
+  return (
+    <div className="chart plotbox" ref={ref} style={{ height: HEIGHT }}>
+      {width > 0 && (
+        <ComposedChart width={width} height={HEIGHT} data={counts.map((n) => ({ n }))} margin={{ left: 46, right: 120, top: 14, bottom: 36 }} accessibilityLayer={false} role="img" aria-label={text}>
+          <XAxis dataKey="n" type="number" scale="log" domain={[1, Math.max(2, ...counts)]} allowDataOverflow hide />
+          <YAxis type="number" domain={y.domain} allowDataOverflow hide />
+          <Drawing curves={curves} counts={counts} ticks={y.ticks} />
+        </ComposedChart>
+      )}
+    </div>
+  );
+}
+
+function Drawing({ curves, counts, ticks }: { curves: MajorityCurve[]; counts: number[]; ticks: number[] }) {
+  const area = usePlotArea();
+  const [scaleX, scaleY] = [useXAxisScale(), useYAxisScale()];
+  if (!area || !scaleX || !scaleY) return null;
+  const [left, right, bottom] = [area.x, area.x + area.width, area.y + area.height];
+  const [px, py] = [(v: number): number => Number(scaleX(v)), (v: number): number => Number(scaleY(v))];
+  const ends = curves.map(({ curve, label }) => ({ x: px(curve.at(-1)!.n), y: py(curve.at(-1)!.accuracy.mean), text: label, radius: 6 }));
+  const places = placeLabels(ends, { left, right: right + 120, top: 0, bottom });
+  return (
+    <g>
+      {ticks.map((v) => (
+        <g key={v}>
+          <line className="grid" x1={left} x2={right} y1={py(v)} y2={py(v)} />
+          <text className="tick" x={left - 8} y={py(v) + 4} textAnchor="end">{percent(v)}</text>
+        </g>
+      ))}
+      <line className="axisline" x1={left} x2={right} y1={bottom} y2={bottom} />
+      {counts.map((n) => (
+        <g key={n}>
+          <line className="axisline" x1={px(n)} x2={px(n)} y1={bottom} y2={bottom + 3} />
+          <text className="tick" x={px(n)} y={bottom + 15} textAnchor="middle">{n}</text>
+        </g>
+      ))}
+      <text className="axislabel" x={right} y={bottom + 32} textAnchor="end">answers per problem, n</text>
+      {curves.map(({ id, role, label, curve }, i) => (
+        <g key={id} className={`pt ${role === "other" ? "o" : role}`}>
+          <polyline className={`maj ${role}`} points={curve.map((p) => `${px(p.n)},${py(p.accuracy.mean)}`).join(" ")} />
+          {curve.map((p) => (
+            <g key={p.n}>
+              <line className="err" x1={px(p.n)} x2={px(p.n)} y1={py(p.accuracy.low)} y2={py(p.accuracy.high)} />
+              {role === "base" ? <circle cx={px(p.n)} cy={py(p.accuracy.mean)} r={3.5} /> : <path d={`M${px(p.n)} ${py(p.accuracy.mean) - 4.5}l4.5 4.5l-4.5 4.5l-4.5-4.5z`} />}
+            </g>
+          ))}
+          <text className="ptl" x={places[i]!.x} y={places[i]!.y} textAnchor={places[i]!.anchor}>{label}</text>
+        </g>
+      ))}
+    </g>
+  );
+}

@@ -1,0 +1,63 @@
+/** Where a label stands beside its point: text anchor and baseline. */
+export interface Placed {
+  x: number;
+  y: number;
+  anchor: "start" | "middle" | "end";
+}
+
+export interface LabelPoint {
+  x: number;
+  y: number;
+  text: string;
+  /** Reach of the marker from its centre. */
+  radius: number;
+}
+
+interface Box {
+  left: number;
+  right: number;
+  top: number;
+  bottom: number;
+}
+
+const CHAR = 6.8;
+const HEIGHT = 14;
+const overlap = (a: Box, b: Box): number => Math.max(0, Math.min(a.right, b.right) - Math.max(a.left, b.left)) * Math.max(0, Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top));
+
+/**
+ * One place for each label: right of its point, left, above or below, whichever covers least of the other markers and the
+ * labels placed before it and stays inside. The order is that of importance.
+ */
+export function placeLabels(points: readonly LabelPoint[], plot: Box): Placed[] {
+  const markers = points.map((p): Box => ({ left: p.x - p.radius - 2, right: p.x + p.radius + 2, top: p.y - p.radius - 2, bottom: p.y + p.radius + 2 }));
+  const taken: Box[] = [];
+  return points.map((p, i) => {
+    const width = p.text.length * CHAR;
+    const gap = p.radius + 6;
+    const choices: [Placed, Box][] = ([
+      ["start", p.x + gap, p.y + 4], ["end", p.x - gap, p.y + 4], ["middle", p.x, p.y - gap], ["middle", p.x, p.y + gap + 10],
+      ["start", p.x + gap, p.y + gap + 8], ["end", p.x - gap, p.y + gap + 8], ["start", p.x + gap, p.y - gap], ["end", p.x - gap, p.y - gap],
+    ] as const).map(([anchor, x, y]) => {
+      const left = anchor === "start" ? x : anchor === "end" ? x - width : x - width / 2;
+      return [{ x, y, anchor }, { left, right: left + width, top: y - HEIGHT + 3, bottom: y + 3 }];
+    });
+    const cost = ([, box]: [Placed, Box]): number => {
+      const outside = Math.max(0, plot.left - box.left) + Math.max(0, box.right - plot.right) + Math.max(0, plot.top - box.top) + Math.max(0, box.bottom - plot.bottom);
+      return outside * 100 + [...markers.filter((_, k) => k !== i), ...taken].reduce((sum, other) => sum + overlap(box, other), 0);
+    };
+    const best = choices.reduce((a, b) => (cost(b) < cost(a) - 1e-9 ? b : a));
+    taken.push(best[1]);
+    return best[0];
+  });
+}
+
+/** Points nearer than `near` to each other, in groups, each in the order of the points. */
+export function grouped(points: readonly { x: number; y: number }[], near: number): number[][] {
+  const groups: number[][] = [];
+  points.forEach((p, i) => {
+    const group = groups.find((g) => g.some((k) => Math.hypot(points[k]!.x - p.x, points[k]!.y - p.y) < near));
+    if (group) group.push(i);
+    else groups.push([i]);
+  });
+  return groups;
+}
