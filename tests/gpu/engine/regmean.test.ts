@@ -87,6 +87,7 @@ describe("RegMean", () => {
   });
 
   test("a layer's share is the mean diagonal of its projection; all else is averaged", async () => {
+    await b.measure(recipe("qwen", {}));
     const [tensor] = (await b.shape(recipe("qwen", {}))).experts.map((e) => e.tensors);
     const name = "model.layers.1.self_attn.k_proj.weight";
     const d = models.qwen!.base!.tensors.get(name)!.shape[1]!;
