@@ -62,7 +62,7 @@ export function multislerp(G: Gram, weights: readonly number[], normalize: boole
   const count = weights.length;
   if (count === 1) return [1];
   const sum = weights.reduce((a, b) => a + b, 0);
-  if (normalize && sum === 0) throw new StudioError("bad-recipe", "Merging with Multi-SLERP: the weights sum to 0 and cannot be normalised. Change a weight, or turn normalisation off.", { title: "Weights cancel" });
+  if (normalize && Math.abs(sum) < 1e-12) throw new StudioError("bad-recipe", "Merging with Multi-SLERP: the weights sum to 0 and cannot be normalised. Change a weight, or turn normalisation off.", { title: "Weights cancel" });
   const w = normalize ? weights.map((x) => x / sum) : [...weights];
   const length = norms(G);
   const unit = length.map((n) => 1 / (n + eps));

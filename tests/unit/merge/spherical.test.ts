@@ -44,6 +44,11 @@ describe("multislerp", () => {
     expect(() => multislerp([[1, -1, 0], [-1, 1, 0], [0, 0, 0]], [1, 1, 1], true)).toThrow(/directions of 3 models cancel in a tensor/);
     expect(() => multislerp([[1, -1, 0], [-1, 1, 0], [0, 0, 0]], [1, 1, 1], true, 1e-8, '"model.norm.weight"')).toThrow(/cancel in "model.norm.weight"/);
     expect(() => multislerp([[1, 0], [0, 1]], [1, -1], true)).toThrow(/weights sum to 0/);
+    // In binary these sum to 5.6e-17.
+    expect(() => multislerp([[1, 0, 0], [0, 1, 0], [0, 0, 1]], [0.1, 0.2, -0.3], true)).toThrow(/weights sum to 0/);
+  });
+  it("leaves zeros where no model has a direction", () => {
+    expect(multislerp([[0, 0, 0], [0, 0, 0], [0, 0, 0]], [1, 1, 2], true)).toEqual([0.25, 0.25, 0.5]);
   });
 });
 
