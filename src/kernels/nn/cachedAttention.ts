@@ -10,6 +10,10 @@ import { defineKernel } from "../../gpu/kernel";
 const CHUNK = 32;
 const PART = 256;
 
+/** Query heads that one invocation computes: of one key head, because they read the same keys and values. */
+const headsTogether = (H: number, KV: number): number => Math.min(4, H / KV);
+const headTiles = (H: number, KV: number, heads: number): number => KV * Math.ceil(H / KV / heads);
+
 /** Rotation of q and k, and k and v into the cache; see shaders/nn/rope_cache.wgsl. */
 export const ropeCache = defineKernel({
   name: "nn/rope_cache",
@@ -29,8 +33,8 @@ export const cachedScores = defineKernel({
   inputs: ["q", "keys", "rows"],
   outputs: ["p", "tops"],
   params: { M: "u32", H: "u32", KV: "u32", D: "u32", capacity: "u32", stride: "u32", window: "u32", scale: "f32", group0: "u32" },
-  constants: { PACKED: 0, GROUP: 16 },
-  workgroups: ({ M, H, stride }, c) => Math.ceil((M * H * (stride / CHUNK)) / c.GROUP!),
+  constants: { PACKED: 0, GROUP: 4, HEADS: 1 },
+  workgroups: ({ M, H, KV, stride }, c) => Math.ceil((M * headTiles(H, KV, c.HEADS!) * (stride / CHUNK)) / c.GROUP!),
   cost: ({ M, H, D, stride }) => 2 * M * H * D * stride,
 });
 
@@ -42,8 +46,8 @@ export const cachedMix = defineKernel({
   inputs: ["p", "tops", "values", "rows"],
   outputs: ["y"],
   params: { M: "u32", H: "u32", KV: "u32", D: "u32", capacity: "u32", stride: "u32", window: "u32", parts: "u32", group0: "u32" },
-  constants: { PACKED: 0, GROUP: 16 },
-  workgroups: ({ M, H, D, parts }, c) => Math.ceil((M * parts * H * Math.ceil(D / 8)) / c.GROUP!),
+  constants: { PACKED: 0, GROUP: 4, HEADS: 1 },
+  workgroups: ({ M, H, KV, D, parts }, c) => Math.ceil((M * parts * headTiles(H, KV, c.HEADS!) * Math.ceil(D / 8)) / c.GROUP!),
   cost: ({ M, H, D, stride }) => 2 * M * H * D * stride,
 });
 
@@ -92,13 +96,14 @@ export function cachedAttention(gpu: Gpu, io: { q: GPUBuffer; keys: GPUBuffer; v
   const window = shape.window >= longest ? 0 : shape.window;
   const stride = scoreStride(longest);
   const parts = Math.ceil(longest / PART);
-  const packed = { PACKED: D % 4 === 0 ? 1 : 0 };
+  // A software adapter computes four invocations as one, and schedules workgroups; hardware wants a warp of them.
+  const constants = { PACKED: D % 4 === 0 ? 1 : 0, HEADS: headsTogether(H, KV), GROUP: gpu.software ? 4 : 32 };
   const p = gpu.alloc(4 * M * H * stride, "scores");
   const tops = gpu.alloc((8 * M * H * stride) / CHUNK, "sums of scores");
   const mixed = parts > 1 ? gpu.alloc(4 * M * parts * H * D, "parts of attention") : undefined;
   const common = { M, H, KV, D, capacity, stride, window };
-  gpu.run(cachedScores, { q, keys, rows, p, tops }, { ...common, scale: 1 / Math.sqrt(D) }, packed);
-  gpu.run(cachedMix, { p, tops, values, rows, y: mixed ?? y }, { ...common, parts }, packed);
+  gpu.run(cachedScores, { q, keys, rows, p, tops }, { ...common, scale: 1 / Math.sqrt(D) }, constants);
+  gpu.run(cachedMix, { p, tops, values, rows, y: mixed ?? y }, { ...common, parts }, constants);
   if (mixed) gpu.run(cachedJoin, { mixed, rows, y }, { M, HD: H * D, window, parts });
   gpu.release(p, tops, mixed);
 }

@@ -59,6 +59,7 @@ describe("attention over a cache", () => {
   test("head sizes that are no multiple of four or eight, groups of heads", async () => {
     await compare([9, 66], { H: 4, KV: 2, D: 6, window: 0 }, 2);
     await compare([2, 37], { H: 2, KV: 2, D: 12, window: 5 }, 2);
+    await compare([3, 40], { H: 14, KV: 2, D: 4, window: 0 }, 2);
   });
 });
 
