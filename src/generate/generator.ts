@@ -73,6 +73,8 @@ function stepBytes(config: ModelConfig, batch: number): number {
 
 /** Share of the budget that the cache gets at least, before weights take the rest. */
 const CACHE_SHARE = 1 / 8;
+/** Prompts up to this go along with the next tokens of others; longer ones by tiles, on their own. It is the prompt's own length that decides, so that company changes no bit. */
+const SHORT_PROMPT = 32;
 const DEFAULT_BATCH = 16;
 const MAX_BATCH = 32;
 
@@ -104,6 +106,8 @@ interface Sequence extends Generated {
   index: number;
   all: number[];
   seen: Set<number>;
+  /** Tokens whose keys and values the cache has. */
+  cached: number;
   key: number;
   place: number;
   begun: number;
@@ -166,7 +170,7 @@ class Generation {
   private sequence(ids: readonly number[], prompt: number, sample: number): Sequence {
     return {
       index: prompt * this.samples + sample, prompt, sample, ids: [], stop: "cancelled", stopId: undefined, promptTokens: ids.length, tokens: 0, seconds: 0, tokensPerSecond: 0,
-      all: [...ids], seen: new Set(ids), key: samplingKey(this.sampling.seed, ids, sample), place: -1, begun: 0, ended: false,
+      all: [...ids], seen: new Set(ids), cached: 0, key: samplingKey(this.sampling.seed, ids, sample), place: -1, begun: 0, ended: false,
     };
   }
 
@@ -180,29 +184,29 @@ class Generation {
         s.place = free.pop()!;
         s.begun = performance.now();
       }
-      if (fresh.length > 0) await this.readPrompts(walk, fresh);
-      running.push(...fresh);
-      const ended = (s: Sequence): boolean => s.ended;
-      free.push(...running.filter(ended).map((s) => s.place));
-      running = running.filter((s) => !ended(s));
-      if (running.length === 0 || (fresh.length > 0 && free.length > 0 && waiting.length > 0)) continue;
-      const rows = running.map((s): Row => ({ place: s.place, position: s.all.length - 1, token: s.all.at(-1)! }));
-      const logits = await walk.logits(rows, rows.map((_, i) => i), false);
-      running.forEach((s, i) => this.take(s, logits[i]!));
-      free.push(...running.filter(ended).map((s) => s.place));
-      running = running.filter((s) => !ended(s));
+      const long = fresh.filter((s) => s.promptTokens > SHORT_PROMPT);
+      if (long.length > 0) await this.advance(walk, long, true);
+      const together = [...running, ...fresh.filter((s) => s.promptTokens <= SHORT_PROMPT)];
+      if (together.length > 0) await this.advance(walk, together, false);
+      running = [...together, ...long];
+      free.push(...running.filter((s) => s.ended).map((s) => s.place));
+      running = running.filter((s) => !s.ended);
     }
   }
 
-  /** Prompts into the cache, in pieces of bounded size, and the first token of each. */
-  private async readPrompts(walk: CachedWalk, fresh: Sequence[]): Promise<void> {
-    const rows = fresh.flatMap((s) => s.all.map((token, position) => ({ s, row: { place: s.place, position, token }, last: position + 1 === s.all.length })));
-    const step = promptRows(this.config, Math.max(...fresh.map((s) => s.all.length)));
+  /** What the cache lacks of each sequence goes into it, in pieces of bounded size, and the next token of each is chosen. */
+  private async advance(walk: CachedWalk, sequences: readonly Sequence[], prompt: boolean): Promise<void> {
+    const rows = sequences.flatMap((s) => s.all.slice(s.cached).map((token, i) => ({ s, row: { place: s.place, position: s.cached + i, token }, last: s.cached + i + 1 === s.all.length })));
+    const step = promptRows(this.config, Math.max(...sequences.map((s) => s.all.length)));
     for (let from = 0; from < rows.length; from += step) {
       const piece = rows.slice(from, from + step);
       const lasts = piece.map(({ last }, i) => (last ? i : -1)).filter((i) => i >= 0);
-      const logits = await walk.logits(piece.map(({ row }) => row), lasts, true);
-      lasts.forEach((i, n) => this.take(piece[i]!.s, logits[n]!));
+      const logits = await walk.logits(piece.map(({ row }): Row => row), lasts, prompt);
+      lasts.forEach((i, n) => {
+        const { s } = piece[i]!;
+        s.cached = s.all.length;
+        this.take(s, logits[n]!);
+      });
     }
   }
 
