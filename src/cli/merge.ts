@@ -180,8 +180,8 @@ async function printPlan(flags: Record<string, string[]>, base: string, models: 
 }
 
 /** What the check has to say of a pair that can be merged, and of tensors that only one side has, a line each. */
-async function differences(engine: ReturnType<typeof createEngine>, { base, models, reconciliation }: Recipe): Promise<string[]> {
-  const check = await engine.preflight(base.id!, models.map((m) => m.id!), reconciliation);
+async function differences(engine: ReturnType<typeof createEngine>, { base, models, reconciliation, tensors }: Recipe): Promise<string[]> {
+  const check = await engine.preflight(base.id!, models.map((m) => m.id!), reconciliation, tensors);
   if (check.verdict === "blocked") return [];
   const warnings = check.findings.filter((f) => f.severity === "warn").map((f) => [f.title, f.found, f.why].filter(Boolean).map((s) => s!.replace(/\.?$/, ".")).join(" "));
   const lists = check.rows.flatMap((row) => row.lists ?? []).map(({ title, names }) => `${names.length} tensors ${title}: ${names.join(", ")}`);

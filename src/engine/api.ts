@@ -9,8 +9,8 @@ import type { OnProgress } from "../core/progress";
 import type { ErrorDetails } from "../core/errors";
 import type { ParamSpecs } from "../core/params";
 import type { Shape } from "../core/shape";
-import type { KernelRecord, PostStage, Recipe, Reconciliation } from "../core/recipe";
-import type { EvaluatedItem, Evaluation, Problem, TryAnswer, TryFacts, TryModel, TryOptions, TryPiece } from "../core/trying";
+import type { KernelRecord, PostStage, Recipe, Reconciliation, TensorChoice } from "../core/recipe";
+import type { EvaluatedItem, Evaluation, Probe, Problem, TryAnswer, TryFacts, TryModel, TryOptions, TryPiece } from "../core/trying";
 import type { MethodNote } from "../merge/methods/notes";
 import type { ImportedRecipe, MergekitYaml } from "../core/recipeFinding";
 import type { PhaseTimes, StageTime } from "../core/stages";
@@ -299,7 +299,8 @@ export interface EngineApi {
   storage(): Promise<StorageInfo>;
   persist(): Promise<boolean>;
 
-  preflight(baseId: string, modelIds: string[], reconciliation?: Partial<Reconciliation>): Promise<Preflight>;
+  /** `tensors`: what the recipe leaves to the base needs no counterpart. */
+  preflight(baseId: string, modelIds: string[], reconciliation?: Partial<Reconciliation>, tensors?: TensorChoice): Promise<Preflight>;
   /** A recipe with every default filled in for these models. */
   defaultRecipe(method: string, baseId: string, modelIds: string[]): Promise<Recipe>;
   /** The recipe's calibration text in the base model's tokens. Throws what makes it unusable. */
@@ -343,6 +344,11 @@ export interface EngineApi {
   generate(jobId: string, model: TryModel, prompts: string[], options: TryOptions, onProgress: OnProgress, onPiece: (piece: TryPiece) => void): Promise<TryAnswer[]>;
   /** Answers to problems, each judged against its reference; `onItem` tells each problem when its answers are judged. */
   evaluate(jobId: string, model: TryModel, problems: Problem[], options: TryOptions & { samples: number }, onProgress: OnProgress, onItem: (item: EvaluatedItem) => void): Promise<Evaluation>;
+  /**
+   * How well models foresee a text, how far each merge among them is from each stored model, and whether a merge looks broken.
+   * The text is read in windows of at most 512 tokens, no more than 2048 in all. Throws "bad-request" for a text of fewer than 2 tokens.
+   */
+  probe(jobId: string, models: TryModel[], text: string, onProgress: OnProgress): Promise<Probe>;
   /** Merges made for answering since the start: one that is at hand is not made again. */
   mergesTried(): Promise<number>;
   /** Gives back the GPU memory that models hold between questions. */

@@ -39,6 +39,7 @@ import { measureStage } from "./stagePass";
 import { stageKey, stageShapes, stagesOf } from "./stages";
 import { PassStore, type StoredPass } from "./passStore";
 import type { Plan } from "./planner";
+import { probeModels } from "./probing";
 import { clocked, readMergeAhead } from "./reading";
 import { mergekitOf, readRecipe } from "./recipes";
 import { Resources } from "./resources";
@@ -228,7 +229,7 @@ export function createEngine(env: EngineEnv): EngineApi {
     storage: () => env.library.storage(),
     persist: () => env.library.persist(),
 
-    preflight: async (baseId, modelIds, reconciliation) => preflight(await env.library.get(baseId), await Promise.all(modelIds.map((id) => env.library.get(id))), reconciliation),
+    preflight: async (baseId, modelIds, reconciliation, tensors) => preflight(await env.library.get(baseId), await Promise.all(modelIds.map((id) => env.library.get(id))), reconciliation, tensors),
 
     async defaultRecipe(methodId, baseId, modelIds) {
       const combo = COMBOS.find((c) => c.id === methodId);
@@ -372,6 +373,7 @@ export function createEngine(env: EngineEnv): EngineApi {
     tryFacts: async (model) => trying.facts(await trying.host.answering(model.kind === "model" ? model : { kind: "model", id: model.recipe.base.id ?? model.recipe.base.name }, "", new AbortController().signal, () => undefined)),
     generate: (jobId, model, prompts, options, onProgress, onPiece) => tried(jobId, model, onProgress, (answering, signal) => trying.generate(answering, jobId, prompts, options, signal, onProgress, onPiece)),
     evaluate: (jobId, model, problems, options, onProgress, onItem) => tried(jobId, model, onProgress, (answering, signal) => trying.evaluate(answering, jobId, problems, options, signal, onProgress, onItem)),
+    probe: (jobId, models, text, onProgress) => jobs.run(jobId, (signal) => probeModels(trying, models, text, { jobId, signal, onProgress })),
     mergesTried: async () => trying.merges,
     endTrying: async () => trying.release(),
 

@@ -204,7 +204,7 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
       const samePair = (): boolean => get().baseId === baseId && get().modelIds.join() === modelIds.join();
       set({ checking: true });
       try {
-        const preflight = await env.engine.preflight(baseId, modelIds, recipe?.reconciliation);
+        const preflight = await env.engine.preflight(baseId, modelIds, recipe?.reconciliation, recipe?.tensors);
         if (!samePair()) return;
         set({ preflight });
         if (preflight.verdict === "ok" && get().recipe === undefined) {

@@ -87,7 +87,11 @@ export const createRecipe: Slice<RecipeSlice> = (set, get, env) => {
       change(`weight ${index}`, (recipe) => ({ ...recipe, models: recipe.models.map((m, i) => (i === index ? { ...m, weight } : m)) })),
     setVarying: (place, value) =>
       change(`vary ${place.param ?? "weight"} ${place.model ?? ""}`, (recipe) => withVarying(recipe, place, value), place.param !== undefined && spec(place.param)?.effect === "write" ? "write" : "at-once"),
-    setTensors: (tensors) => change("tensors", ({ tensors: _, ...recipe }) => ({ ...recipe, ...(tensors ? { tensors } : {}) })),
+    setTensors: (tensors) => {
+      change("tensors", ({ tensors: _, ...recipe }) => ({ ...recipe, ...(tensors ? { tensors } : {}) }));
+      // What is left to the base needs no counterpart, so the check may come to another end.
+      void get().runPreflight();
+    },
     setCalibration: (calibration, name) => change(name, (recipe) => ({ ...recipe, calibration })),
     setThen: (then) => {
       const { recipe } = get();
