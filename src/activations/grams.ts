@@ -40,6 +40,7 @@ export async function inputGrams(gpu: Gpu, model: Model & { name?: string }, seq
       const panels = wanted.diagonal ? [{ row0: 0, rows: 1, buffer: gpu.alloc(4 * K, "sums of squares") }] : allocGram(gpu, K, decoder.panelBytes);
       open.set(wanted.key, { wanted, K, panels });
       const before = r > 0 ? await hooks.sums.get(wanted.key) : undefined;
+      if (r > 0 && !before) throw new StudioError("storage-full", `Summing the inputs of ${wanted.key}: the sums over the first texts are no longer in the browser's storage. Make room and run the pass again.`, { title: "The pass is gone", where: wanted.key, todo: "Make room and run the pass again.", passGone: true });
       for (const { row0, rows, buffer } of before ? panels : []) gpu.write(buffer, 0, before!.subarray(row0 * K, (row0 + rows) * K));
       return { sum: open.get(wanted.key)!, accumulate: before !== undefined };
     };
@@ -52,6 +53,8 @@ export async function inputGrams(gpu: Gpu, model: Model & { name?: string }, seq
       for (let i = 0; i < gram.length; i++) gram[i] = gram[i]! / tokens;
       checkFinite(gram, K, model.name ?? "the model", names[0]!);
       await hooks.found(wanted, gram);
+      // Nothing waits there any more.
+      if (r > 0) await hooks.sums.put(wanted.key, new Float32Array(0));
     };
     const visitor: ForwardVisitor = {
       input: async ({ names, kind, x, K }: ModuleInput, batch) => {

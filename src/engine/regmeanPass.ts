@@ -111,7 +111,7 @@ export const regmeanPass: GpuPass = {
       readBytes: changePassBytes(context) + models.length * walk.readBytes + (models.length - 1) * stored,
       // Matrices of the models and their projections as f32, the sum as f64; one more that was read back meanwhile, and the store's copy.
       hostBytes: (models.length + context.experts.length + 4) * widest + 2 * PIECE_BYTES + OVERHEAD_BYTES,
-      writeBytes: (models.length - 1 + context.experts.length) * stored,
+      writeBytes: models.length * walk.writeBytes + (models.length - 1 + context.experts.length) * stored,
     }];
   },
 
@@ -188,7 +188,7 @@ export const regmeanPass: GpuPass = {
  * The walk of a model on a GPU of paper. Blocks are alike, so one and two of them tell what all take: sums grow by the same
  * for every block, peaks no more.
  */
-async function paperWalk(model: Checkpoint, sequences: number[][], inputs: ReadonlyMap<string, Input>, { facts, gpuBytes }: { facts: AdapterFacts; gpuBytes: number }): Promise<{ gpuBytes: number; dispatches: number; flops: number; readBytes: number }> {
+async function paperWalk(model: Checkpoint, sequences: number[][], inputs: ReadonlyMap<string, Input>, { facts, gpuBytes }: { facts: AdapterFacts; gpuBytes: number }): Promise<{ gpuBytes: number; dispatches: number; flops: number; readBytes: number; writeBytes: number }> {
   const { layers, architecture } = parseModelConfig(model.config);
   const walk = async (blocks: number) => {
     const gpu = await PaperGpu.on(facts);
@@ -196,14 +196,16 @@ async function paperWalk(model: Checkpoint, sequences: number[][], inputs: Reado
     let readBytes = 0;
     const tensors = new Map([...model.tensors].filter(([name]) => (describeTensor(name, architecture).layer ?? 0) < blocks));
     const paper = { ...paperCheckpoint(model, (bytes) => void (readBytes += bytes)), tensors, config: { ...model.config, num_hidden_layers: blocks } };
-    await inputGrams(gpu, paper, sequences, { want: wantedOf(inputs), found: async () => undefined, sums: { put: async () => undefined, get: async () => undefined } });
-    return { gpuBytes: gpu.peakBytes, dispatches: gpu.dispatches, flops: gpu.flops, readBytes };
+    let writeBytes = 0;
+    const sums = { put: async (_: string, values: Float32Array) => void (writeBytes += values.byteLength), get: async () => new Float32Array(0) };
+    await inputGrams(gpu, paper, sequences, { want: wantedOf(inputs), found: async () => undefined, sums });
+    return { gpuBytes: gpu.peakBytes, dispatches: gpu.dispatches, flops: gpu.flops, readBytes: readBytes + writeBytes, writeBytes };
   };
   const one = await walk(1);
   if (layers === 1) return one;
   const two = await walk(2);
   const all = (key: keyof typeof one): number => one[key] + (layers - 1) * (two[key] - one[key]);
-  return { gpuBytes: two.gpuBytes, dispatches: all("dispatches"), flops: all("flops"), readBytes: all("readBytes") };
+  return { gpuBytes: two.gpuBytes, dispatches: all("dispatches"), flops: all("flops"), readBytes: all("readBytes"), writeBytes: all("writeBytes") };
 }
 
 const sizeOf = ({ width, diagonal }: Input): number => 4 * width * (diagonal ? 1 : width);

@@ -17,8 +17,9 @@ async function gramsIn(name: "qwen2Tied" | "qwen3", hiddenBytes?: number): Promi
   await inputGrams(await testGpu(), checkpoint, randomTokens(8, config.vocab, [5, 4, 7]), {
     want: (names): GramWanted => ({ key: names[0]!, diagonal: names[0]!.includes("down_proj") }),
     found: async ({ key }, gram) => void found.set(key, gram),
-    sums: { put: async (key, values) => void sums.set(key, (waited++, values)), get: async (key) => sums.get(key) },
+    sums: { put: async (key, values) => void sums.set(key, ((waited += values.length > 0 ? 1 : 0), values)), get: async (key) => sums.get(key) },
   }, { maxRows: 9, hiddenBytes });
+  expect([...sums.values()].every((values) => values.length === 0), "nothing is left behind").toBe(true);
   return { found, waited };
 }
 
@@ -41,6 +42,12 @@ test.each(["qwen2Tied", "qwen3"] as const)("%s: against a forward in float64, an
   const again = await gramsIn(name, 4 * config.hidden * 5);
   expect(again.waited).toBe(2 * found.size);
   for (const [key, gram] of again.found) expectClose(gram, found.get(key)!, { atol: 1e-6 * found.get(key)!.reduce((m, v) => Math.max(m, v), 0) }, key);
+});
+
+test("sums that are gone are not taken for zeros", async () => {
+  const { checkpoint } = await randomModel(TINY.qwen3, "BF16");
+  const sums = { put: async () => undefined, get: async () => undefined };
+  await expect(inputGrams(await testGpu(), checkpoint, [[1, 2, 3], [4, 5, 6]], { want: (names) => ({ key: names[0]!, diagonal: true }), found: async () => undefined, sums }, { hiddenBytes: 1 })).rejects.toThrow(/the sums over the first texts are no longer/);
 });
 
 test("inputs that are not finite are named", async () => {
