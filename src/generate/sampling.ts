@@ -59,29 +59,30 @@ export function samplingKey(seed: number, prompt: readonly number[], sample: num
 export function chooseToken(logits: Float32Array, options: SamplingOptions, seen: ReadonlySet<number>, key: number, step: number): number {
   const { temperature, topK, topP, repetitionPenalty: penalty } = options;
   if (temperature === 0 && penalty === 1) return largest(logits);
-  const values = Float64Array.from(logits);
+  const values = new Float64Array(logits);
   if (penalty !== 1) for (const id of seen) if (id < values.length) values[id] = values[id]! > 0 ? values[id]! / penalty : values[id]! * penalty;
   const top = largest(values);
   if (temperature === 0) return top;
 
-  let ids = keptByRank(values, topK);
-  const weight = (id: number): number => Math.exp((values[id]! - values[top]!) / temperature);
-  if (topP < 1) {
-    const order = ids.map((id) => ({ id, p: weight(id) })).sort((a, b) => b.p - a.p || a.id - b.id);
-    const target = topP * order.reduce((sum, { p }) => sum + p, 0);
-    let before = 0;
-    const kept = order.filter(({ p }, i) => {
-      const keep = i === 0 || before < target;
-      before += p;
-      return keep;
-    });
-    ids = kept.map(({ id }) => id).sort((a, b) => a - b);
-  }
+  const least = topK > 0 && topK < values.length ? kthLargest(values, topK) : -Infinity;
+  const most = values[top]!;
+  let ids: number[] = [];
+  // exp((l - most) / temperature) of each id that is left; in place, since the logits are of no more use.
+  const weights = values;
   let total = 0;
-  for (const id of ids) total += weight(id);
+  for (let i = 0; i < values.length; i++) {
+    if (!(values[i]! >= least)) continue;
+    ids.push(i);
+    total += weights[i] = Math.exp((values[i]! - most) / temperature);
+  }
+  if (topP < 1) {
+    ids = keptByMass(weights, ids, topP, total);
+    total = 0;
+    for (const id of ids) total += weights[id]!;
+  }
   const target = randomUniform(key, step) * total;
   let sum = 0;
-  for (const id of ids) if ((sum += weight(id)) > target) return id;
+  for (const id of ids) if ((sum += weights[id]!) > target) return id;
   return ids.at(-1)!;
 }
 
@@ -94,11 +95,26 @@ function largest(values: ArrayLike<number>): number {
   return best;
 }
 
-/** Ids in order whose value is at least the k-th largest; all numbers for k = 0. */
-function keptByRank(values: Float64Array, k: number): number[] {
-  const ids: number[] = [];
-  let least = -Infinity;
-  if (k > 0 && k < values.length) least = Float64Array.from(values, (v) => (v === v ? v : -Infinity)).sort()[values.length - k]!;
-  for (let i = 0; i < values.length; i++) if (values[i]! >= least) ids.push(i);
-  return ids;
+/** The k-th largest number, k counted from 1; a list of the k largest so far, in ascending order, is kept. */
+function kthLargest(values: Float64Array, k: number): number {
+  const best = new Float64Array(k).fill(-Infinity);
+  for (let i = 0; i < values.length; i++) {
+    const v = values[i]!;
+    if (!(v > best[0]!)) continue;
+    let at = 0;
+    for (; at + 1 < k && best[at + 1]! < v; at++) best[at] = best[at + 1]!;
+    best[at] = v;
+  }
+  return best[0]!;
+}
+
+/** The likeliest ids, in order of id, each kept while those before it sum to less than topP of the total. */
+function keptByMass(weights: Float64Array, ids: readonly number[], topP: number, total: number): number[] {
+  // All that are lighter than this together weigh less than what is cut off, so only the others need an order.
+  const light = ((1 - topP) * total) / ids.length;
+  const order = ids.filter((id) => weights[id]! >= light).sort((a, b) => weights[b]! - weights[a]! || a - b);
+  let before = 0;
+  let kept = 0;
+  while (kept < order.length && (kept === 0 || before < topP * total)) before += weights[order[kept++]!]!;
+  return order.slice(0, kept).sort((a, b) => a - b);
 }

@@ -72,6 +72,20 @@ describe("sampling", () => {
     want.forEach((p, i) => expect(Math.abs(got[i]! - steps * p), `token ${i}`).toBeLessThanOrEqual(4 * Math.sqrt(steps * p * (1 - p))));
   });
 
+  test.each([{ topK: 17 }, { topP: 0.6 }, { topP: 0.99, temperature: 3 }, { topK: 40, topP: 0.9, temperature: 0.5, repetitionPenalty: 1.2 }])("of 300 tokens the one where the float64 sum passes u: %o", (change) => {
+    const options = sampled(change);
+    const logits = randomFloats(8, 300, 6);
+    // Equal ones too.
+    logits.copyWithin(100, 0, 30);
+    const p = probabilities(logits, options, [3, 50]);
+    for (let step = 0; step < 200; step++) {
+      const u = randomUniform(4, step);
+      let sum = 0;
+      const want = p.findIndex((value) => (sum += value) > u);
+      if (Math.abs(sum - u) > 1e-12) expect(chooseToken(logits, options, new Set([3, 50]), 4, step)).toBe(want);
+    }
+  });
+
   test("a tiny temperature is greedy", () => {
     const logits = randomFloats(3, 50);
     expect(draw(logits, sampled({ temperature: 1e-4 }), none, 20)[chooseToken(logits, GREEDY, none, 0, 0)]).toBe(20);
