@@ -10,10 +10,10 @@ import { FoldersProvider } from "./panels/shell/Folders";
 import { PageSignals } from "./panels/shell/PageSignals";
 import { TopBar } from "./panels/shell/TopBar";
 import { useKeyboard } from "./panels/shell/useKeyboard";
-import { TryStep } from "./panels/try/TryStep";
 
-// The chart library is fetched when Shape is first opened.
+// The chart library is fetched when Shape or Try is first opened.
 const ShapeStep = lazy(() => import("./panels/shape/ShapeStep"));
+const TryStep = lazy(() => import("./panels/try/TryStep"));
 const SaveStep = lazy(() => import("./panels/save/SaveStep"));
 
 export function App() {

@@ -7,6 +7,8 @@ export interface Action {
   disabled?: boolean;
   /** Without a border; leaves the bar on a narrow screen (Back, Start over). */
   quiet?: boolean;
+  /** False where Ctrl Enter belongs to another button of the step. */
+  main?: boolean;
 }
 
 /**
@@ -21,7 +23,7 @@ export function ActionBar({ icon, text, tone, secondary, primary }: { icon: Icon
         <span>{text}</span>
       </span>
       {secondary && <button type="button" className={secondary.quiet ? "btn ghost" : "btn"} disabled={secondary.disabled} onClick={secondary.onClick}>{secondary.label}</button>}
-      {primary && <button type="button" className="btn primary" data-main-action disabled={primary.disabled} onClick={primary.onClick}>{primary.label}</button>}
+      {primary && <button type="button" className="btn primary" data-main-action={primary.main === false ? undefined : true} disabled={primary.disabled} onClick={primary.onClick}>{primary.label}</button>}
     </footer>
   );
 }

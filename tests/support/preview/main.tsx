@@ -31,6 +31,11 @@ const scenes: Record<string, FakeOptions> = {
   shape: { models: pair },
   "shape-running": { models: pair, hold: { measure: 0.71 }, steps: 100 },
   try: { models: pair },
+  "try-running": { models: pair, steps: 60 },
+  "try-done": { models: pair },
+  evaluate: { models: pair },
+  "evaluate-empty": { models: pair },
+  "evaluate-running": { models: pair, steps: 60 },
   save: { models: pair },
   errors: { models: pair },
 };
@@ -51,13 +56,13 @@ if (has("load-failed")) {
   engine.options.failures = { ingest: new StudioError("bad-file", "The file ends too early.", { title: "The file ends too early", official: "MetadataIncompleteBuffer", where: "model-00002-of-00002.safetensors, tensor model.norm.weight", found: "The tensor ends at byte 1,562,347,520; the file has 1,409,286,144.", why: "A download or copy that stopped, most often.", todo: "Copy the file again." }) };
   await s.addFolders([fakeFolder("DeepSeek-R1-Distill-Qwen-1.5B")]);
 }
-if (has("load-ready", "check", "check-blocked", "shape", "shape-running", "try", "save", "errors")) {
+if (has("load-ready", "check", "check-blocked", "shape", "shape-running", "try", "try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running", "save", "errors")) {
   s.chooseBase("m1");
   s.chooseModels(["m2"]);
   await new Promise((resolve) => setTimeout(resolve, 60));
 }
 if (has("check", "check-blocked")) s.go("check");
-if (has("shape", "try", "save", "errors")) {
+if (has("shape", "try", "try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running", "save", "errors")) {
   s.go("shape");
   await s.measure();
   s.setLayer(14);
@@ -72,6 +77,28 @@ if (has("shape", "try", "save", "errors")) {
 }
 if (has("shape-running")) { s.go("shape"); void s.measure(); }
 if (has("try", "save")) s.go(screen as "try" | "save");
+if (has("try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running")) s.go("try");
+const still = async (jobs: number): Promise<void> => {
+  while (engine.calls.filter((c) => c === "generate" || c === "evaluate").length < jobs) await new Promise((resolve) => setTimeout(resolve, 10));
+  engine.options.hold = { try: 0.6 };
+  await new Promise((resolve) => setTimeout(resolve, 600));
+};
+if (has("try-running", "try-done")) {
+  s.setPrompt("A train travels 180 km in 2.5 hours. It then slows down by 12 km/h and travels for another 1.5 hours. How far does it travel in total?");
+  if (has("try-done")) { s.addColumn("run", store.getState().runs[1]!.id); s.setTryForm({ sampling: "sample" }); }
+  const end = s.compare();
+  await (has("try-running") ? still(2) : end);
+}
+if (has("evaluate", "evaluate-empty", "evaluate-running")) s.setTryTab("evaluate");
+if (has("evaluate", "evaluate-running")) {
+  await s.giveProblems(new File([Array.from({ length: 120 }, (_, i) => JSON.stringify({ prompt: `${i}+${i % 7}-1=?\n`, answer: String(i + (i % 7) - 1), tier: i % 2 ? "hard" : "easy" })).join("\n")], "problems.jsonl"));
+  if (has("evaluate-running")) { void s.evaluate(); await still(2); } else {
+    await s.evaluate();
+    s.setParam("r", 0.4);
+    s.setTryForm({ sampling: "sample" });
+    await s.evaluate();
+  }
+}
 if (has("errors")) {
   s.fail(new StudioError("gpu-lost", "The device was lost.", { title: "The GPU went away", where: "Backward pass, layer 10", found: "The driver reported a device loss after 0:09.", why: "A driver reset, sleep, or another program that took all memory.", todo: "Measure again. If it happens again, close other programs that use the GPU." }), "Measuring which layers matter");
   s.fail(new StudioError("storage-full", "No space.", { title: "Not enough browser storage", where: "Copying DeepSeek-R1-Distill-Qwen-1.5B, chunk 21 of 53", found: "Needs 2.21 GB more, the browser grants 0.61 GB.", todo: "Delete a stored model, or link the rest in place." }), "Reading DeepSeek-R1-Distill-Qwen-1.5B");

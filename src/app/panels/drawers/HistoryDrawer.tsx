@@ -1,13 +1,14 @@
 import { useState } from "react";
 import { useStudio } from "../../state/useStudio";
-import type { RunRecord } from "../../state";
-import { alpha, plural, shortHash } from "../../ui/format";
+import type { RunRecord, TryScore } from "../../state";
+import { samplingWords } from "../../state/scores";
+import { alpha, fixed, percent, plural, shortHash } from "../../ui/format";
 import { Drawer } from "../../ui/Drawer";
 import { Icon } from "../../ui/icons";
 import { Select } from "../../ui/Select";
 import { Spark } from "../../charts/Spark";
 
-/** Every pass and every saved merge of this browser: search, restore, note, pin, delete, compare two. */
+/** Every pass, evaluation and saved merge of this browser: search, restore, note, pin, delete, compare two. */
 export function HistoryDrawer({ onClose }: { onClose: () => void }) {
   const runs = useStudio((s) => s.runs);
   const methods = useStudio((s) => s.methods);
@@ -18,14 +19,14 @@ export function HistoryDrawer({ onClose }: { onClose: () => void }) {
   const terms = query.toLowerCase().split(/\s+/).filter(Boolean);
   const text = (run: RunRecord): string => [run.recipe.method, label(run), run.summary, run.note, run.recipeHash, run.recipe.base.name, ...run.recipe.models.map((m) => m.name)].join(" ").toLowerCase();
   const shown = runs
-    .filter((run) => (kind === "all" || run.outcome === kind) && terms.every((term) => text(run).includes(term)))
+    .filter((run) => (kind === "all" || run.outcome === kind || (kind === "evaluated" && run.scores !== undefined)) && terms.every((term) => text(run).includes(term)))
     .toSorted((a, b) => Number(b.pinned) - Number(a.pinned) || b.time - a.time);
   const pair = chosen.map((id) => runs.find((run) => run.id === id)).filter((run) => run !== undefined);
   const choose = (id: string): void => setChosen((now) => (now.includes(id) ? now.filter((c) => c !== id) : [...now, id].slice(-2)));
   const head = (
     <div className="row">
       <span className="input grow search"><Icon name="search" small /><input aria-label="Search the runs" value={query} onChange={(event) => setQuery(event.target.value)} /></span>
-      <Select label="Kind of run" value={kind} onChange={setKind} options={[{ value: "all", label: "All kinds" }, { value: "measured", label: "Measured" }, { value: "saved", label: "Saved" }, { value: "stopped", label: "Stopped" }]} />
+      <Select label="Kind of run" value={kind} onChange={setKind} options={[{ value: "all", label: "All kinds" }, { value: "measured", label: "Measured" }, { value: "evaluated", label: "Evaluated" }, { value: "saved", label: "Saved" }, { value: "stopped", label: "Stopped" }]} />
     </div>
   );
   const footer = runs.length > 0 && (
@@ -36,7 +37,7 @@ export function HistoryDrawer({ onClose }: { onClose: () => void }) {
   );
   return (
     <Drawer title="Run history" onClose={onClose} head={head} footer={footer} flush>
-      {runs.length === 0 && <p className="small muted">No run yet. Every Fisher pass and every saved merge is noted here, with its recipe.</p>}
+      {runs.length === 0 && <p className="small muted">No run yet. Every Fisher pass, every evaluation and every saved merge is noted here, with its recipe.</p>}
       {runs.length > 0 && shown.length === 0 && <p className="small muted">No run matches.</p>}
       {pair.length === 2 && <Comparison left={pair[0]!} right={pair[1]!} label={label} />}
       {shown.map((run) => <RunRow key={run.id} run={run} label={label(run)} chosen={chosen.includes(run.id)} onChoose={() => choose(run.id)} onClose={onClose} />)}
@@ -58,7 +59,7 @@ function RunRow({ run, label, chosen, onChoose, onClose }: { run: RunRecord; lab
       <input type="checkbox" className="tick" aria-label={`Select ${title}, ${when(run.time)}`} checked={chosen} onChange={onChoose} />
       <div className="m">{title}{run.pinned && <><Icon name="pin" small /><span className="vh">pinned</span></>}</div>
       <span className="t">{when(run.time)}</span>
-      <p className="d">{run.summary}<br />{run.recipeHash && <span className="num muted">{shortHash(run.recipeHash)}</span>}{run.recipeHash && remarks && " · "}{remarks}</p>
+      <p className="d">{run.summary}<br />{run.recipeHash && <span className="num muted">{shortHash(run.recipeHash)}</span>}{run.recipeHash && remarks && " · "}{remarks}<Numbers run={run} /></p>
       <span className="sp"><Spark values={run.alphas} /></span>
       {editing && (
         <form className="note" onSubmit={(event) => { event.preventDefault(); noteRun(run.id, String(new FormData(event.currentTarget).get("note") ?? "")); setEditing(false); }}>
@@ -77,6 +78,13 @@ function RunRow({ run, label, chosen, onChoose, onClose }: { run: RunRecord; lab
   );
 }
 
+/** Accuracy and length of the latest evaluation. */
+function Numbers({ run }: { run: RunRecord }) {
+  const score = run.scores?.[0];
+  if (!score) return null;
+  return <><br /><span className="num">{percent(score.summary.accuracy.mean, 1)} · {fixed(score.summary.length.mean, 1)} tokens</span> on {plural(score.summary.problems, "problem")}, {samplingWords(score.options)}</>;
+}
+
 /** Options and α that two runs do not share. */
 function Comparison({ left, right, label }: { left: RunRecord; right: RunRecord; label: (run: RunRecord) => string }) {
   const keys = [...new Set([...Object.keys(left.recipe.params), ...Object.keys(right.recipe.params)])];
@@ -86,6 +94,13 @@ function Comparison({ left, right, label }: { left: RunRecord; right: RunRecord;
     if (a !== b) rows.push([key, a === undefined ? "–" : String(a), b === undefined ? "–" : String(b)]);
   }
   const ends = (run: RunRecord): string => (run.alphas.length === 0 ? "–" : `${alpha(Math.min(...run.alphas))}–${alpha(Math.max(...run.alphas))}`);
+  const [scoreA, scoreB] = [left.scores?.[0], right.scores?.[0]];
+  if (scoreA || scoreB) {
+    const of = (score: typeof scoreA, text: (s: NonNullable<typeof scoreA>) => string): string => (score ? text(score) : "–");
+    rows.push(["accuracy", of(scoreA, (s) => percent(s.summary.accuracy.mean, 1)), of(scoreB, (s) => percent(s.summary.accuracy.mean, 1))]);
+    rows.push(["mean tokens", of(scoreA, (s) => fixed(s.summary.length.mean, 1)), of(scoreB, (s) => fixed(s.summary.length.mean, 1))]);
+    if (scoreA?.set !== scoreB?.set || samplingWords(scoreA?.options ?? GREEDY) !== samplingWords(scoreB?.options ?? GREEDY)) rows.push(["evaluated on", of(scoreA, told), of(scoreB, told)]);
+  }
   rows.push(["α", ends(left), ends(right)]);
   const layers = Math.min(left.alphas.length, right.alphas.length);
   const largest = Array.from({ length: layers }, (_, i) => ({ i, d: Math.abs(left.alphas[i]! - right.alphas[i]!) })).sort((a, b) => b.d - a.d)[0];
@@ -99,6 +114,9 @@ function Comparison({ left, right, label }: { left: RunRecord; right: RunRecord;
     </div>
   );
 }
+
+const GREEDY = { temperature: 0, topP: 1, topK: 0 };
+const told = (score: TryScore): string => `${score.summary.problems} of ${score.problems}, ${samplingWords(score.options)}`;
 
 function when(time: number): string {
   const date = new Date(time);

@@ -1,6 +1,7 @@
 import { createContext, useCallback, useContext, useEffect, useRef, useState, type ReactNode } from "react";
 import { isTextFile } from "../../../core/calibrationText";
 import { collectDrop, fromInput, isRecipeFile, pickFolder } from "../../intake";
+import type { StudioState } from "../../state";
 import { useStudioStore } from "../../state/useStudio";
 
 interface Folders {
@@ -15,6 +16,10 @@ const WHOLE_FOLDER = { webkitdirectory: "" };
 
 const FoldersContext = createContext<Folders>({ choose: () => undefined, over: false });
 export const useFolders = (): Folders => useContext(FoldersContext);
+
+/** On the problems' page a .jsonl holds problems, elsewhere calibration text. */
+const giveText = ({ step, tryTab, giveProblems, giveTextFile }: StudioState, file: File): Promise<void> =>
+  step === "try" && tryTab === "evaluate" && !/\.txt$/i.test(file.name) ? giveProblems(file) : giveTextFile(file);
 
 /** Drop anywhere, the folder dialog, and the plain input where there is no dialog: three doors, one hall. */
 export function FoldersProvider({ children }: { children: ReactNode }) {
@@ -54,7 +59,7 @@ export function FoldersProvider({ children }: { children: ReactNode }) {
       event.preventDefault();
       const [only, ...more] = event.dataTransfer.files;
       if (only && more.length === 0 && isRecipeFile(only.name) && only.size > 0) void store.getState().dropRecipe(only);
-      else if (only && more.length === 0 && isTextFile(only.name) && only.size > 0) void store.getState().giveTextFile(only);
+      else if (only && more.length === 0 && isTextFile(only.name) && only.size > 0) void giveText(store.getState(), only);
       else void add(collectDrop(event.dataTransfer));
     };
     window.addEventListener("dragover", onOver);

@@ -1,4 +1,5 @@
-import { canOpen, STEPS, type StepId } from "../../state";
+import { canOpen, STEPS } from "../../state";
+import { tryBlocked } from "../../state/contenders";
 import { useShallow, useStudio } from "../../state/useStudio";
 import { Icon } from "../../ui/icons";
 
@@ -10,9 +11,10 @@ type NodeState = "done" | "current" | "open" | "locked";
 export function StepStrip() {
   const step = useStudio((s) => s.step);
   const open = useStudio(useShallow((s) => STEPS.map(({ id }) => canOpen(s, id))));
+  const blocked = useStudio((s) => (canOpen(s, "try") ? tryBlocked(s) : undefined));
   const go = useStudio((s) => s.go);
   const at = STEPS.findIndex(({ id }) => id === step);
-  const states = STEPS.map(({ id }, i): NodeState => (i === at ? "current" : i < at ? "done" : open[i] && id !== "try" ? "open" : "locked"));
+  const states = STEPS.map(({ id }, i): NodeState => (i === at ? "current" : i < at ? "done" : open[i] && !(id === "try" && blocked) ? "open" : "locked"));
   return (
     <nav className="steps" aria-label="Steps">
       <Confluence at={at} states={states} />
@@ -20,8 +22,8 @@ export function StepStrip() {
         {STEPS.map(({ id, label }, i) => (
           <li key={id}>
             {open[i]
-              ? <button type="button" className={i < at ? "done" : undefined} aria-current={i === at ? "step" : undefined} onClick={() => go(id)}><StepLabel id={id} label={label} /></button>
-              : <span className="off" aria-disabled="true"><StepLabel id={id} label={label} /></span>}
+              ? <button type="button" className={i < at ? "done" : undefined} aria-current={i === at ? "step" : undefined} onClick={() => go(id)}><StepLabel label={label} locked={id === "try" ? blocked : undefined} /></button>
+              : <span className="off" aria-disabled="true"><StepLabel label={label} locked={id === "try" ? blocked : undefined} /></span>}
           </li>
         ))}
       </ol>
@@ -29,8 +31,8 @@ export function StepStrip() {
   );
 }
 
-function StepLabel({ id, label }: { id: StepId; label: string }) {
-  return <span className="lbl">{label}{id === "try" && <><Icon name="lock" /><span className="vh">, not in this version yet</span></>}</span>;
+function StepLabel({ label, locked }: { label: string; locked: string | undefined }) {
+  return <span className="lbl">{label}{locked && <><Icon name="lock" /><span className="vh">, closed: {locked}</span></>}</span>;
 }
 
 function Confluence({ at, states }: { at: number; states: NodeState[] }) {

@@ -1,17 +1,73 @@
-import { useStudio } from "../../state/useStudio";
+import { useEffect } from "react";
+import { contenders, tryBlocked } from "../../state/contenders";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { ActionBar } from "../../ui/ActionBar";
+import { progressPercent, timeLeft, words } from "../../ui/format";
+import type { IconName } from "../../ui/icons";
 import { Banner } from "../../ui/marks";
 import { Shell } from "../../ui/Shell";
+import { Compare } from "./Compare";
+import { Evaluate } from "./Evaluate";
+import "../../styles/try.css";
 
-/** Not in this version yet; one line says so, and the way on is open. */
-export function TryStep() {
-  const go = useStudio((s) => s.go);
+const TABS = [["compare", "Compare"], ["evaluate", "Evaluate"]] as const;
+
+/** The merge before it is written: answers side by side, and accuracy over a problem set. */
+export default function TryStep() {
+  const [tab, setTab, go, refresh] = useStudio(useShallow((s) => [s.tryTab, s.setTryTab, s.go, s.refreshTryFacts]));
+  const blocked = useStudio(tryBlocked);
+  const reason = useStudio((s) => s.gpu?.reason);
+  const recipe = useStudio((s) => s.recipe);
+  const canSave = useStudio((s) => s.shape?.complete === true && !s.shape.needsPass);
+  const status = useStatus();
+  useStopKey();
+  useEffect(() => {
+    if (!blocked) void refresh();
+  }, [blocked, recipe, refresh]);
+  const intro = "The merged weights are made on the fly by the same kernels that write the file. Nothing has been saved.";
+  const bar = <ActionBar icon={blocked ? "lock" : status.icon} text={blocked ? `Try is closed: ${blocked}. Save works without it.` : status.text} secondary={{ label: "Back to Shape", quiet: true, onClick: () => go("shape") }} primary={{ label: canSave ? "Save this merge" : "Measure layers in Shape", onClick: () => go(canSave ? "save" : "shape"), main: false }} />;
   return (
-    <Shell
-      title="Try" intro="Here the base, the fine-tuned and the merged model will answer the same prompt side by side." peek
-      actions={<ActionBar icon="lock" text="Try is not in this version yet. Save works without it." secondary={{ label: "Back", quiet: true, onClick: () => go("shape") }} primary={{ label: "Continue to Save", onClick: () => go("save") }} />}
-    >
-      <Banner icon="lock" lead="Try is not in this version yet.">Save works without it.</Banner>
+    <Shell title="Try it before it exists" intro={intro} peek actions={bar}>
+      {blocked ? <Banner icon="lock" lead={`Try is closed: ${blocked}.`}>{reason} Save works without it.</Banner> : (
+        <>
+          <nav className="tabs" aria-label="Try">
+            {TABS.map(([id, label]) => <button key={id} type="button" aria-current={tab === id ? "page" : undefined} onClick={() => setTab(id)}>{label}</button>)}
+          </nav>
+          {tab === "compare" ? <Compare /> : <Evaluate />}
+        </>
+      )}
     </Shell>
   );
+}
+
+/** One sentence on where things stand. */
+function useStatus(): { icon: IconName; text: string } {
+  const trying = useStudio((s) => s.trying);
+  const progress = useStudio((s) => (s.trying ? s.running[s.trying.jobId] : undefined));
+  const name = useStudio((s) => contenders(s).find((c) => c.key === s.trying?.key)?.name ?? "");
+  const answered = useStudio((s) => Object.values(s.answers).filter((a) => a.state === "done").length);
+  if (!trying) return answered > 0 ? { icon: "check", text: `${answered === 1 ? "One model has" : `${words(answered).replace(/^./, (c) => c.toUpperCase())} models have`} answered.` } : { icon: "info", text: "Nothing is written by trying." };
+  if (trying.stopping) return { icon: "running", text: `Stopping ${name}. What is finished stays.` };
+  const after = trying.after > 0 ? `, ${words(trying.after)} more to come` : "";
+  const phase = progress?.phases.find((p) => p.state === "now");
+  const left = timeLeft(progress?.secondsLeft).about;
+  const at = trying.kind === "evaluate" ? `${name}: ${phase?.count ?? `${progressPercent(progress?.fraction)}%`}` : `${name} answers`;
+  return { icon: "running", text: `${at}${left === "–" || trying.kind === "compare" ? "" : `, ${left} left`}${after}. Finished models are kept if you stop.` };
+}
+
+/** Esc stops what runs, unless a drawer or a menu takes the key. */
+function useStopKey(): void {
+  const running = useStudio((s) => s.trying !== undefined);
+  const stop = useStudio((s) => s.stopTrying);
+  const drawer = useStudio((s) => s.drawer);
+  useEffect(() => {
+    if (!running || drawer !== "none") return;
+    const onKey = (event: KeyboardEvent): void => {
+      if (event.key !== "Escape" || event.defaultPrevented) return;
+      event.preventDefault();
+      void stop();
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, [running, stop, drawer]);
 }

@@ -1,0 +1,107 @@
+import { useRef, useState } from "react";
+import { AccuracyLength } from "../../charts/AccuracyLength";
+import { zoomNote } from "../../charts/accuracyAxes";
+import { ChartPanel } from "../../charts/ChartPanel";
+import { toCsv } from "../../charts/csv";
+import { MajorityChart } from "../../charts/MajorityChart";
+import { TableTwin } from "../../charts/TableTwin";
+import { problemCount, scoreRows, type ScoreRow } from "../../state/contenders";
+import { useShallow, useStudio } from "../../state/useStudio";
+import { count, plural } from "../../ui/format";
+import { ByModel } from "./ByModel";
+import { accuracyPoints, POINT_COLUMNS } from "./evaluateModel";
+import { useContenders } from "./hooks";
+import { Items } from "./Items";
+import { NumberSetting, RunButton } from "./parts";
+import { Settings } from "./Settings";
+
+const CHART = 306;
+
+/** A problem set answered by each model in turn: accuracy beside length, and why each answer counted. */
+export function Evaluate() {
+  const rows = useScores();
+  const [table, setTable] = useState(false);
+  const problems = useStudio((s) => s.problemSet);
+  const points = useLivePoints(rows);
+  const curves = rows.filter((r) => r.score.majority.length > 1).map((r) => ({ id: r.id, role: r.role, label: r.name, curve: r.score.majority }));
+  return (
+    <>
+      <Form />
+      {problems && (
+        <>
+          <div className="grid2 a">
+            <ChartPanel title="Accuracy and length" sub={`better is up and left${zoomNote(points)}`} table={table} onTable={setTable} empty={points.length === 0} csv={() => ({ name: "accuracy-length.csv", text: toCsv(POINT_COLUMNS, points) })}>
+              {table ? <TableTwin columns={POINT_COLUMNS} rows={points} rowKey={(p) => p.id} layerOf={() => undefined} label="Accuracy and length, all points" height={CHART} fine /> : <AccuracyLength points={points} />}
+            </ChartPanel>
+            <ByModel rows={rows} />
+          </div>
+          {curves.length > 0 && <Majority curves={curves} />}
+          <Items />
+        </>
+      )}
+    </>
+  );
+}
+
+function Majority({ curves }: { curves: Parameters<typeof MajorityChart>[0]["curves"] }) {
+  const [table, setTable] = useState(false);
+  const flat = curves.flatMap((c) => c.curve.map((p) => ({ id: `${c.id} ${p.n}`, label: c.label, role: c.role, n: p.n, accuracy: p.accuracy, length: { mean: p.n } })));
+  const columns = [POINT_COLUMNS[0]!, { id: "n", label: "n", value: (p: (typeof flat)[number]) => p.n, show: (p: (typeof flat)[number]) => String(p.n) }, ...POINT_COLUMNS.slice(1, 4)];
+  return (
+    <ChartPanel title="Majority of n answers" sub="maj@n: the answer that most of n samples give" table={table} onTable={setTable} csv={() => ({ name: "majority.csv", text: toCsv(columns, flat) })}>
+      {table ? <TableTwin columns={columns} rows={flat} rowKey={(p) => p.id} layerOf={() => undefined} label="Majority of n answers, all points" height={240} /> : <MajorityChart curves={curves} />}
+    </ChartPanel>
+  );
+}
+
+/** Problems, how many, how they are answered, and the button. */
+function Form() {
+  const [set, most, trying, give, setCount, evaluate, samples, setSamples, sampled] = useStudio(useShallow((s) => [s.problemSet, problemCount(s), s.trying !== undefined, s.giveProblems, s.setProblemCount, s.evaluate, s.samples, s.setSamples, s.tryForm.sampling === "sample"]));
+  const sample = useStudio((s) => s.models.some((m) => m.id === s.baseId && m.sample === true));
+  const take = useStudio((s) => s.takeSampleProblems);
+  const input = useRef<HTMLInputElement>(null);
+  const choose = <button type="button" className={set ? "btn s" : "btn primary"} disabled={trying} onClick={() => input.current?.click()}>{set ? "Choose another .jsonl…" : "Choose a .jsonl…"}</button>;
+  return (
+    <section className="panel prompt" aria-label="Problems">
+      <input ref={input} type="file" hidden accept=".jsonl,.ndjson" aria-label="Problem file" onChange={(event) => { const file = event.target.files?.[0]; event.target.value = ""; if (file) void give(file); }} />
+      {!set ? (
+        <div className="noset">
+          <div><b>Problems with known answers</b><p className="small muted">Drop a .jsonl file: one object a line with <code>prompt</code>, <code>answer</code> and, where there is one, <code>tier</code>. Answers are read out of what a model writes: a boxed one, what follows “answer”, or the last number.</p></div>
+          <span className="row">{sample && <button type="button" className="btn" onClick={() => void take()}>Take the sample’s</button>}{choose}</span>
+        </div>
+      ) : (
+        <>
+          <div className="txt"><b>{set.name}</b> <span className="muted">{plural(set.problems.length, "problem")}{tiersOf(set.problems)}</span> {choose}</div>
+          <RunButton label="Evaluate" disabled={most === 0} onRun={() => void evaluate()} />
+          <div className="set">
+            <NumberSetting label="Problems" min={1} max={set.problems.length} value={most} onChange={setCount} />
+            <span className="muted">of {count(set.problems.length)}, the first ones</span>
+            {sampled && <NumberSetting label="Answers per problem" width={44} min={1} max={32} value={samples} onChange={setSamples} />}
+            <Settings />
+          </div>
+        </>
+      )}
+    </section>
+  );
+}
+
+function tiersOf(problems: readonly { tier?: string }[]): string {
+  const tiers = new Map<string, number>();
+  for (const { tier } of problems) if (tier !== undefined) tiers.set(tier, (tiers.get(tier) ?? 0) + 1);
+  return tiers.size === 0 || tiers.size > 6 ? "" : `: ${[...tiers].map(([tier, n]) => `${count(n)} ${tier}`).join(", ")}`;
+}
+
+function useScores(): ScoreRow[] {
+  const parts = useStudio(useShallow((s) => [s.models, s.baseId, s.modelIds, s.recipe, s.exportPlan, s.methods, s.runs, s.extraColumns, s.modelScores, s.problemSet, s.problemCount] as const));
+  const [models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns, modelScores, problemSet, wanted] = parts;
+  return scoreRows({ models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns, modelScores, problemSet, problemCount: wanted });
+}
+
+function useLivePoints(rows: ScoreRow[]) {
+  const list = useContenders();
+  const trying = useStudio((s) => s.trying);
+  const items = useStudio((s) => s.liveItems);
+  const of = useStudio(problemCount);
+  const contender = trying?.kind === "evaluate" ? list.find((c) => c.key === trying.key) : undefined;
+  return accuracyPoints(rows, contender && { contender, items, of });
+}
