@@ -151,13 +151,13 @@ export function createEngine(env: EngineEnv): EngineApi {
       inWork.delete(key);
     }
   };
-  const host = { device, passes, resources, kernels, facts: gpuFacts, fisherFile: env.fisherFile && ((name: string, size: number) => env.fisherFile!(name, size)) };
+  const host = () => ({ device, passes, resources, kernels, facts: gpuFacts, fisherFile: env.fisherFile && ((name: string, size: number) => env.fisherFile!(name, size)) });
   const passFor = async (context: RecipeContext, jobId: string, signal: AbortSignal, onProgress: Parameters<EngineApi["measure"]>[2], onPartial: (shape: Shape) => void): Promise<StoredPass> => {
     const key = await keyOf(context);
     return stored(key, signal, () => {
       // What models hold between questions is room that the pass was planned with.
       trying.release();
-      return measurePass({ ...host, shapeOf: (stats) => shapeOf(context, stats, { complete: false, needsPass: true }) }, context, { key, jobId, signal, onProgress, onPartial });
+      return measurePass({ ...host(), shapeOf: (stats) => shapeOf(context, stats, { complete: false, needsPass: true }) }, context, { key, jobId, signal, onProgress, onPartial });
     });
   };
 
@@ -176,7 +176,7 @@ export function createEngine(env: EngineEnv): EngineApi {
     if (keys.length === 0) return merge;
     const measured: Measured & { stages: ArrayStore[] } = { ...(merge ?? { stats: new Map(), masks: passes.masks(key), arrays: passes.arrays(key) }), stages: [] };
     for (const [index, stage] of keys.entries()) {
-      await stored(stage, signal, () => measureStage(host, context, { key: stage, index, shape, measured, jobId, signal, onProgress }));
+      await stored(stage, signal, () => measureStage(host(), context, { key: stage, index, shape, measured, jobId, signal, onProgress }));
       measured.stages.push(passes.arrays(stage));
     }
     return measured;
