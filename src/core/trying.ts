@@ -114,3 +114,27 @@ export interface Evaluation {
   seconds: number;
   tokensPerSecond: number;
 }
+
+/** What a probe found of one model, in nats and tokens of the first model's tokenizer. */
+export interface ProbedModel {
+  name: string;
+  /** Of a merge. */
+  recipeHash?: string;
+  perplexity: number;
+  /** Of a merge: KL(stored model || merge) per token, for each stored model of the probe. */
+  divergences: { from: string; nats: number }[];
+  /** Share of repeated 4-grams in a greedy continuation; absent where there are fewer than 4 tokens, or no finite logits. */
+  repetition?: number;
+  continuation: string;
+  /** Why a merge looks broken, in words with the numbers. */
+  broken?: string;
+}
+
+export interface Probe {
+  /** Of the text, as far as they were used. */
+  tokens: number;
+  /** All tokens of the text. */
+  ofTokens: number;
+  models: ProbedModel[];
+  seconds: number;
+}

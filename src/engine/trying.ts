@@ -53,7 +53,7 @@ const settingsOf = async (files: Checkpoint): Promise<Record<string, unknown>> =
   return text === undefined ? {} : parseJsonRecord(text, "tokenizer_config.json");
 };
 
-function requireForward({ name, files }: Answering): void {
+export function requireForward({ name, files }: Answering): void {
   const support = fisherSupport(files.config, files.tensors);
   if (!support.available) throw new StudioError("unknown-architecture", `Answering with "${name}": ${support.reason ?? "this architecture has no forward pass here"}.`, { title: "This model cannot answer here", where: name, ...(support.reason ? { found: support.reason } : {}) });
 }
@@ -130,6 +130,17 @@ export class Trying {
       const generator = await this.generatorOf(answering, gpu, signal);
       await generator.generate(ids, { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens, samples, stopIds: stops, batch: BATCH, signal, onEnd: (index, found) => onDone(index, answer(found)) }, onToken);
       throwIfCancelled(signal);
+    });
+  }
+
+  /** Greedy tokens after these. */
+  async continued(answering: Answering, ids: readonly number[], maxNewTokens: number, signal: AbortSignal): Promise<number[]> {
+    const stops = (await stopIds(answering.files)).map((s) => s.id);
+    return this.host.device.run("Probing", signal, async (gpu) => {
+      const generator = await this.generatorOf(answering, gpu, signal);
+      const [found] = await generator.generate([ids], { maxNewTokens, stopIds: stops, signal });
+      throwIfCancelled(signal);
+      return found!.ids;
     });
   }
 
