@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test } from "vitest";
-import type { Checkpoint } from "../../../src/core/tensors";
+import type { Checkpoint, TensorSource } from "../../../src/core/tensors";
 import { GREEDY } from "../../../src/generate/sampling";
 import { createGenerator, type Generator, type GenerateOptions } from "../../../src/generate/generator";
 import { parseModelConfig, type ModelConfig } from "../../../src/model/config";
 import { createDecoder } from "../../../src/model/decoder";
 import { testGpu } from "../../support/gpu";
-import { fixtureCheckpoint, fixtureJson } from "../../support/nodeCheckpoint";
+import { fixtureCheckpoint, fixtureJson, fixtureTensors } from "../../support/nodeCheckpoint";
 import { randomModel, randomTokens, TINY } from "../../support/tinyModel";
 
 const open: Generator[] = [];
@@ -14,7 +14,7 @@ afterEach(async () => {
   expect((await testGpu()).liveBytes, "bytes still held").toBe(0);
 });
 
-async function generatorOf(checkpoint: Checkpoint, config: ModelConfig, budgetBytes?: number): Promise<Generator> {
+async function generatorOf(checkpoint: TensorSource, config: ModelConfig, budgetBytes?: number): Promise<Generator> {
   const generator = await createGenerator(await testGpu(), checkpoint, config, { budgetBytes });
   open.push(generator);
   return generator;
@@ -37,6 +37,14 @@ async function recomputed(checkpoint: Checkpoint, config: ModelConfig, prompt: r
 describe.each(["qwen2-tiny-f32", "llama-tiny-bf16"])("%s", (set) => {
   const { prompt } = fixtureJson<{ prompt: number[] }>(set, "tokens.json");
   const { merge } = fixtureJson<{ merge: { variants: Record<string, { greedy_12: number[] }> } }>(set, "reference.json");
+
+  test("greedy tokens of the golden merge are the golden ones", async () => {
+    const base = await fixtureCheckpoint(set, "base");
+    const merged = await fixtureTensors(set, "merged_fim_ties_r02.safetensors");
+    const source: TensorSource = { tensors: new Map([...base.tensors, ...merged.tensors]), read: (name, ...range) => (merged.tensors.has(name) ? merged : base).read(name, ...range) };
+    const generator = await generatorOf(source, parseModelConfig(base.config));
+    expect((await generator.generate([prompt], options({ maxNewTokens: 12 })))[0]!.ids).toEqual(merge.variants.fim_ties_r02!.greedy_12);
+  });
 
   test.each(["base", "finetuned"])("greedy tokens of %s are the golden ones, alone and in a batch", async (part) => {
     const checkpoint = await fixtureCheckpoint(set, part);
