@@ -1,15 +1,16 @@
+import { memo } from "react";
 import { ComposedChart, usePlotArea, useXAxisScale, useYAxisScale, XAxis, YAxis } from "recharts";
 import { count, fixed, percent } from "../ui/format";
 import { accuracyAxes, type AccuracyPoint } from "./accuracyAxes";
 import type { Axis } from "./axes";
-import { grouped, placeLabels } from "./labels";
+import { grouped, groupLabel, placeLabels } from "./labels";
 import { useWidth } from "./useWidth";
 
 const HEIGHT = 306;
 const RADIUS = { base: 5, tuned: 5, merged: 7, other: 6 } as const;
 
 /** Accuracy against mean length, one point per model and recipe, 95 % bars on both axes, labels beside the points. */
-export function AccuracyLength({ points }: { points: AccuracyPoint[] }) {
+export const AccuracyLength = memo(function AccuracyLength({ points }: { points: AccuracyPoint[] }) {
   const [ref, width] = useWidth();
   const axes = accuracyAxes(points);
   return (
@@ -23,7 +24,7 @@ export function AccuracyLength({ points }: { points: AccuracyPoint[] }) {
       )}
     </div>
   );
-}
+});
 
 function Drawing({ points, x, y }: { points: AccuracyPoint[]; x: Axis; y: Axis }) {
   const area = usePlotArea();
@@ -33,7 +34,7 @@ function Drawing({ points, x, y }: { points: AccuracyPoint[]; x: Axis; y: Axis }
   const [px, py] = [(v: number): number => Number(scaleX(v)), (v: number): number => Number(scaleY(v))];
   const at = points.map((p) => ({ p, x: px(p.length.mean), y: py(p.accuracy.mean) }));
   const groups = grouped(at, 9);
-  const label = (group: number[]): string => group.map((i) => `${points[i]!.label}${points[i]!.progress ? `, ${points[i]!.progress}` : ""}`).join("; ");
+  const label = (group: number[]): string => groupLabel(group.map((i) => points[i]!));
   const places = placeLabels(groups.map((group) => ({ x: at[group[0]!]!.x, y: at[group[0]!]!.y, text: label(group), radius: RADIUS[points[group[0]!]!.role] })), { left, right, top: 0, bottom });
   // Earlier recipes lie under the models of this merge.
   const order = at.toSorted((a, b) => Number(b.p.role === "other") - Number(a.p.role === "other"));
@@ -82,5 +83,5 @@ function Marker({ role, x, y }: { role: AccuracyPoint["role"]; x: number; y: num
 
 function summary(points: AccuracyPoint[]): string {
   if (points.length === 0) return "Accuracy against mean response length: nothing evaluated yet.";
-  return `Accuracy against mean response length. ${points.map((p) => `${p.label}: ${percent(p.accuracy.mean, 1)} at ${fixed(p.length.mean, 1)} tokens${p.progress ? `, ${p.progress} so far` : ""}`).join("; ")}.`;
+  return `Accuracy against mean response length. ${points.map((p) => `${p.label}${p.note ? `, ${p.note}` : ""}: ${percent(p.accuracy.mean, 1)} at ${fixed(p.length.mean, 1)} tokens${p.progress ? `, ${p.progress} so far` : ""}`).join("; ")}.`;
 }

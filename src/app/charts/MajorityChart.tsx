@@ -2,7 +2,7 @@ import { ComposedChart, usePlotArea, useXAxisScale, useYAxisScale, XAxis, YAxis 
 import type { MeanInterval } from "../../core/trying";
 import { percent } from "../ui/format";
 import { accuracyAxes, type AccuracyPoint } from "./accuracyAxes";
-import { placeLabels } from "./labels";
+import { shortened, spread } from "./labels";
 import { useWidth } from "./useWidth";
 
 export interface MajorityCurve {
@@ -13,6 +13,9 @@ export interface MajorityCurve {
 }
 
 const HEIGHT = 240;
+/** Room for the names at the ends of the lines. */
+const RIGHT = 190;
+const LINE = 15;
 
 /** Accuracy of the most common of n answers, n on a log axis, one line per model, 95 % bars. */
 export function MajorityChart({ curves }: { curves: MajorityCurve[] }) {
@@ -23,7 +26,7 @@ export function MajorityChart({ curves }: { curves: MajorityCurve[] }) {
   return (
     <div className="chart plotbox" ref={ref} style={{ height: HEIGHT }}>
       {width > 0 && (
-        <ComposedChart width={width} height={HEIGHT} data={counts.map((n) => ({ n }))} margin={{ left: 46, right: 120, top: 14, bottom: 36 }} accessibilityLayer={false} role="img" aria-label={text}>
+        <ComposedChart width={width} height={HEIGHT} data={counts.map((n) => ({ n }))} margin={{ left: 46, right: RIGHT, top: 14, bottom: 36 }} accessibilityLayer={false} role="img" aria-label={text}>
           <XAxis dataKey="n" type="number" scale="log" domain={[1, Math.max(2, ...counts)]} allowDataOverflow hide />
           <YAxis type="number" domain={y.domain} allowDataOverflow hide />
           <Drawing curves={curves} counts={counts} ticks={y.ticks} />
@@ -37,10 +40,9 @@ function Drawing({ curves, counts, ticks }: { curves: MajorityCurve[]; counts: n
   const area = usePlotArea();
   const [scaleX, scaleY] = [useXAxisScale(), useYAxisScale()];
   if (!area || !scaleX || !scaleY) return null;
-  const [left, right, bottom] = [area.x, area.x + area.width, area.y + area.height];
+  const [left, right, top, bottom] = [area.x, area.x + area.width, area.y, area.y + area.height];
   const [px, py] = [(v: number): number => Number(scaleX(v)), (v: number): number => Number(scaleY(v))];
-  const ends = curves.map(({ curve, label }) => ({ x: px(curve.at(-1)!.n), y: py(curve.at(-1)!.accuracy.mean), text: label, radius: 6 }));
-  const places = placeLabels(ends, { left, right: right + 120, top: 0, bottom });
+  const ends = spread(curves.map(({ curve }) => py(curve.at(-1)!.accuracy.mean)), LINE, top + 4, bottom);
   return (
     <g>
       {ticks.map((v) => (
@@ -66,7 +68,7 @@ function Drawing({ curves, counts, ticks }: { curves: MajorityCurve[]; counts: n
               {role === "base" ? <circle cx={px(p.n)} cy={py(p.accuracy.mean)} r={3.5} /> : <path d={`M${px(p.n)} ${py(p.accuracy.mean) - 4.5}l4.5 4.5l-4.5 4.5l-4.5-4.5z`} />}
             </g>
           ))}
-          <text className="ptl" x={places[i]!.x} y={places[i]!.y} textAnchor={places[i]!.anchor}>{label}</text>
+          <text className="ptl" x={right + 12} y={ends[i]! + 4}>{shortened(label)}</text>
         </g>
       ))}
     </g>

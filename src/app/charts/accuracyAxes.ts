@@ -6,6 +6,8 @@ export interface AccuracyPoint {
   id: string;
   role: "base" | "tuned" | "merged" | "other";
   label: string;
+  /** Told after the label where it is needed: "greedy". */
+  note?: string;
   accuracy: MeanInterval | { mean: number };
   length: MeanInterval | { mean: number };
   /** "12 of 60", while it is measured. */

@@ -61,3 +61,28 @@ export function grouped(points: readonly { x: number; y: number }[], near: numbe
   });
   return groups;
 }
+
+/** Places at least `gap` apart, in the order of the wished ones and as near to them as going down from the topmost allows. */
+export function spread(wished: readonly number[], gap: number, top: number, bottom: number): number[] {
+  const order = wished.map((_, i) => i).sort((a, b) => wished[a]! - wished[b]! || a - b);
+  const places = [...wished];
+  let next = top;
+  for (const i of order) {
+    places[i] = Math.max(next, wished[i]!);
+    next = places[i] + gap;
+  }
+  const over = Math.max(0, next - gap - bottom);
+  return places.map((y) => y - over);
+}
+
+const MOST_CHARS = 26;
+
+/** A name that fits beside a point: its beginning and its end. */
+export const shortened = (name: string): string => (name.length <= MOST_CHARS ? name : `${name.slice(0, 15)}…${name.slice(-10)}`);
+
+/** One label for points that lie on each other: each name once, with its notes. */
+export function groupLabel(points: readonly { label: string; note?: string; progress?: string }[]): string {
+  const notes = new Map<string, string[]>();
+  for (const { label, note, progress } of points) notes.set(label, [...(notes.get(label) ?? []), ...[note, progress].filter((t) => t !== undefined)]);
+  return [...notes].map(([name, of]) => `${shortened(name)}${of.length > 0 ? ` (${of.join(", ")})` : ""}`).join(", ");
+}

@@ -1,6 +1,6 @@
 import { toStudioError } from "../../core/errors";
 import { readProblems } from "../../core/problems";
-import type { TryPiece } from "../../core/trying";
+import type { EvaluatedItem, TryPiece } from "../../core/trying";
 import { without } from "./checkpoints";
 import { contenders, DEFAULT_FORM, optionsOf, problemCount, sameRecipe, samplesOf, setKey } from "./contenders";
 import { recordRun } from "./runs";
@@ -75,9 +75,15 @@ export const createTrying: Slice<TrySlice> = (set, get, env) => {
     const problems = problemSet!.problems.slice(0, problemCount(get()));
     const options = optionsOf(tryForm, get().tryFacts, await factsOf(c));
     const [samples, key] = [samplesOf(get()), setKey(get())];
+    const items: EvaluatedItem[] = [];
+    let over = false;
+    // A batch of answers is judged at once: the page is told once a frame.
     const done = await env.engine.evaluate(jobId, c.model, problems, { ...options, samples }, onProgress(jobId), (item) => {
-      if (get().trying?.jobId === jobId) set((s) => ({ liveItems: [...s.liveItems, item] }));
-    });
+      items.push(item);
+      env.nextFrame(jobId, () => {
+        if (!over && get().trying?.jobId === jobId) set({ liveItems: [...items] });
+      });
+    }).finally(() => (over = true));
     const score: TryScore = { time: Date.now(), set: key, problems: problemSet!.name, options, samples, summary: done.summary, majority: done.majority };
     const { model } = c;
     set((s) => ({ liveItems: [], evaluated: { ...s.evaluated, [c.key]: { score, items: done.items, ...(model.kind === "merge" ? { recipe: model.recipe } : {}) } } }));

@@ -1,4 +1,4 @@
-import { useRef, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { AccuracyLength } from "../../charts/AccuracyLength";
 import { zoomNote } from "../../charts/accuracyAxes";
 import { ChartPanel } from "../../charts/ChartPanel";
@@ -7,7 +7,7 @@ import { MajorityChart } from "../../charts/MajorityChart";
 import { TableTwin } from "../../charts/TableTwin";
 import { problemCount, scoreRows, type ScoreRow } from "../../state/contenders";
 import { useShallow, useStudio } from "../../state/useStudio";
-import { count, plural } from "../../ui/format";
+import { count, plural, progressPercent } from "../../ui/format";
 import { ByModel } from "./ByModel";
 import { accuracyPoints, POINT_COLUMNS } from "./evaluateModel";
 import { useContenders } from "./hooks";
@@ -79,10 +79,21 @@ function Form() {
             {sampled && <NumberSetting label="Answers per problem" width={44} min={1} max={32} value={samples} onChange={setSamples} />}
             <Settings />
           </div>
+          <Working />
         </>
       )}
     </section>
   );
+}
+
+/** How far the model at work is; the sentence below says how long. */
+function Working() {
+  const list = useContenders();
+  const trying = useStudio((s) => s.trying);
+  const fraction = useStudio((s) => (s.trying ? (s.running[s.trying.jobId]?.fraction ?? 0) : 0));
+  if (trying?.kind !== "evaluate") return null;
+  const name = list.find((c) => c.key === trying.key)?.name ?? "";
+  return <div className="bar working" role="progressbar" aria-valuenow={progressPercent(fraction)} aria-valuemin={0} aria-valuemax={100} aria-label={`${name} answers problems`}><i style={{ width: `${fraction * 100}%` }} /></div>;
 }
 
 function tiersOf(problems: readonly { tier?: string }[]): string {
@@ -94,7 +105,7 @@ function tiersOf(problems: readonly { tier?: string }[]): string {
 function useScores(): ScoreRow[] {
   const parts = useStudio(useShallow((s) => [s.models, s.baseId, s.modelIds, s.recipe, s.exportPlan, s.methods, s.runs, s.extraColumns, s.modelScores, s.problemSet, s.problemCount] as const));
   const [models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns, modelScores, problemSet, wanted] = parts;
-  return scoreRows({ models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns, modelScores, problemSet, problemCount: wanted });
+  return useMemo(() => scoreRows({ models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns, modelScores, problemSet, problemCount: wanted }), [models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns, modelScores, problemSet, wanted]);
 }
 
 function useLivePoints(rows: ScoreRow[]) {
@@ -103,5 +114,5 @@ function useLivePoints(rows: ScoreRow[]) {
   const items = useStudio((s) => s.liveItems);
   const of = useStudio(problemCount);
   const contender = trying?.kind === "evaluate" ? list.find((c) => c.key === trying.key) : undefined;
-  return accuracyPoints(rows, contender && { contender, items, of });
+  return useMemo(() => accuracyPoints(rows, contender && { contender, items, of }), [rows, contender, items, of]);
 }

@@ -14,7 +14,7 @@ const PAGE = 60;
 export function Items() {
   const id = useId();
   const results = useResults();
-  const problems = useStudio((s) => s.problemSet?.problems ?? []);
+  const problems = useStudio((s) => s.problemSet?.problems) ?? [];
   const [only, setOnly] = useState<"all" | "differ">("all");
   const [shown, setShown] = useState(PAGE);
   const columns = results.filter((r) => r.result !== undefined);
@@ -35,7 +35,7 @@ export function Items() {
       </div>
       {list.length === 0 ? <div className="pb"><p className="small muted">{rows.length > 0 ? "Every answer is right, or wrong, in all models alike." : "No answer of this visit. Answers themselves are not kept between visits, their numbers are."}</p></div> : (
         // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- focusable, so that the keyboard can scroll it
-        <div className="tablewrap items" tabIndex={0} role="region" aria-label="Items">
+        <div className="tablewrap items" tabIndex={0} role="region" aria-label="Items, all answers">
           <table className="dense">
             <thead>
               <tr><th scope="col">Problem</th><th scope="col">Want</th>{columns.map(({ contender }) => <th scope="col" key={contender.key}><RoleMark role={contender.role}>{contender.name}</RoleMark></th>)}<th scope="col">Found by</th></tr>

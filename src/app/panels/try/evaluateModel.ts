@@ -10,12 +10,12 @@ export const settingsDiffer = (rows: readonly ScoreRow[]): boolean => new Set(ro
 const sampled = (row: ScoreRow): boolean => row.score.options.temperature > 0;
 
 /** What a label adds where greedy and sampled answers are compared. */
-const addition = (row: ScoreRow, rows: readonly ScoreRow[]): string =>
-  rows.some(sampled) && !rows.every(sampled) ? (sampled(row) ? ", sampled" : ", greedy") : "";
+const addition = (row: ScoreRow, rows: readonly ScoreRow[]): { note?: string } =>
+  rows.some(sampled) && !rows.every(sampled) ? { note: sampled(row) ? "sampled" : "greedy" } : {};
 
 /** Points of the chart; a contender at work has the means of what is judged so far, in place of its last result. */
 export function accuracyPoints(rows: readonly ScoreRow[], live: { contender: Contender; items: readonly EvaluatedItem[]; of: number } | undefined): AccuracyPoint[] {
-  const points = rows.map((row): AccuracyPoint => ({ id: row.id, role: row.role, label: `${row.name}${addition(row, rows)}`, accuracy: row.score.summary.accuracy, length: row.score.summary.length }));
+  const points = rows.map((row): AccuracyPoint => ({ id: row.id, role: row.role, label: row.name, ...addition(row, rows), accuracy: row.score.summary.accuracy, length: row.score.summary.length }));
   const first = live?.items.flatMap((item) => item.responses[0] ?? []) ?? [];
   if (!live || first.length === 0) return points;
   const mean = (of: (r: JudgedAnswer) => number): { mean: number } => ({ mean: first.reduce((sum, r) => sum + of(r), 0) / first.length });
@@ -24,9 +24,11 @@ export function accuracyPoints(rows: readonly ScoreRow[], live: { contender: Con
 
 const bound = (v: AccuracyPoint["accuracy"], end: "low" | "high"): number | undefined => ("low" in v ? v[end] : undefined);
 
+const named = (p: AccuracyPoint): string => (p.note === undefined ? p.label : `${p.label}, ${p.note}`);
+
 /** The numbers that are drawn. */
 export const POINT_COLUMNS: Column<AccuracyPoint>[] = [
-  { id: "name", label: "Model or recipe", text: true, value: (p) => p.label, show: (p) => p.label },
+  { id: "name", label: "Model or recipe", text: true, value: (p) => named(p), show: (p) => named(p) },
   { id: "accuracy", label: "accuracy", value: (p) => p.accuracy.mean, show: (p) => percent(p.accuracy.mean, 1) },
   { id: "accuracy_low", label: "low", value: (p) => bound(p.accuracy, "low"), show: (p) => percent(bound(p.accuracy, "low"), 1) },
   { id: "accuracy_high", label: "high", value: (p) => bound(p.accuracy, "high"), show: (p) => percent(bound(p.accuracy, "high"), 1) },

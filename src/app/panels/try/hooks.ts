@@ -1,3 +1,4 @@
+import { useMemo } from "react";
 import { contenders, setKey } from "../../state/contenders";
 import { useShallow, useStudio } from "../../state/useStudio";
 import type { Contender } from "../../state";
@@ -6,7 +7,7 @@ import type { Contender } from "../../state";
 export function useContenders(): Contender[] {
   const parts = useStudio(useShallow((s) => [s.models, s.baseId, s.modelIds, s.recipe, s.exportPlan, s.methods, s.runs, s.extraColumns] as const));
   const [models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns] = parts;
-  return contenders({ models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns });
+  return useMemo(() => contenders({ models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns }), [models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns]);
 }
 
 /** Results of this visit on the problems that are chosen now, by contender; those at work with what is judged so far. */

@@ -26,8 +26,8 @@ export function NumberSetting({ label, value, min, max, integer = true, width = 
 export function RunButton({ label, disabled, onRun }: { label: string; disabled?: boolean; onRun: () => void }) {
   const trying = useStudio((s) => s.trying);
   const stop = useStudio((s) => s.stopTrying);
-  if (trying) return <button type="button" className="btn primary run" disabled={trying.stopping} onClick={() => void stop()}><Icon name="stop" />{trying.stopping ? "Stopping" : "Stop"}<span className="kbd">Esc</span></button>;
-  return <button type="button" className="btn primary run" data-main-action disabled={disabled} onClick={onRun}><Icon name="play" />{label}<span className="kbd">Ctrl ↵</span></button>;
+  if (trying) return <button type="button" className="btn primary start" disabled={trying.stopping} onClick={() => void stop()}><Icon name="stop" />{trying.stopping ? "Stopping" : "Stop"}<span className="kbd">Esc</span></button>;
+  return <button type="button" className="btn primary start" data-main-action disabled={disabled} onClick={onRun}><Icon name="play" />{label}<span className="kbd">Ctrl ↵</span></button>;
 }
 
 /** A remark under what it is about. */
