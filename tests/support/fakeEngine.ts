@@ -5,7 +5,8 @@ import type { PhaseState, Progress, StripCell } from "../../src/core/progress";
 import type { Recipe } from "../../src/core/recipe";
 import type { Budgets, EngineApi, GpuInfo, IncomingFolder, StoredModel, UnfinishedExport } from "../../src/engine/api";
 import { fakeFacts, fakeForecast, fakeGpu, fakeMethods, fakeModel, fakePlan, fakePreflight, fakeRecipe, fakeReport, fakeShape, fakeTuned } from "./fakeData";
-import { fakeEvaluation, fakeIds, fakeItem, fakePiece, fakeText, fakeTryFacts } from "./fakeTrying";
+import type { TryModel } from "../../src/core/trying";
+import { fakeEvaluation, fakeIds, fakeItem, fakePiece, fakeProbe, fakeText, fakeTryFacts } from "./fakeTrying";
 
 export interface FakeOptions {
   models?: StoredModel[];
@@ -17,6 +18,8 @@ export interface FakeOptions {
   failures?: Partial<Record<keyof EngineApi, unknown>>;
   /** Exports that an earlier visit left. */
   unfinished?: UnfinishedExport[];
+  /** A probe finds the merge broken. */
+  broken?: boolean;
   /** Steps of a job; each waits one turn of the event loop. */
   steps?: number;
 }
@@ -49,6 +52,15 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     const found = models.get(id);
     if (!found) throw new StudioError("bad-request", `No model ${id}.`);
     return found;
+  };
+  /** Counts merges as the engine does: one that is among the last three is at hand. */
+  const merges = {
+    made: 0, held: [] as string[],
+    tell(model: TryModel): void {
+      const key = JSON.stringify(model);
+      if (model.kind === "merge" && !this.held.includes(key)) this.made++;
+      this.held = [...this.held.filter((k) => k !== key), key].slice(-3);
+    },
   };
   const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
@@ -168,6 +180,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     tryFacts: async () => (note("tryFacts"), fakeTryFacts()),
     generate: async (jobId, model, prompts, _options, onProgress, onPiece) => {
       note("generate");
+      merges.tell(model);
       const text = fakeText(model);
       const ids = fakeIds(text);
       await walk(jobId, "try", (fraction) => {
@@ -179,6 +192,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     },
     evaluate: async (jobId, model, problems, options, onProgress, onItem) => {
       note("evaluate");
+      merges.tell(model);
       let told = 0;
       await walk(jobId, "try", (fraction) => {
         for (const done = Math.floor(problems.length * fraction); told < done; told++) onItem(fakeItem(model, problems[told]!, told, options.samples));
@@ -186,7 +200,12 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
       });
       return fakeEvaluation(model, problems, options);
     },
-    mergesTried: async () => (note("mergesTried"), 0),
+    probe: async (jobId, models, text, onProgress) => {
+      note("probe");
+      await walk(jobId, "try", (fraction) => onProgress(progress(jobId, "try", fraction, { phases: phases([["Probing"]], fraction, 0) })));
+      return fakeProbe(models, text, options.broken ?? false);
+    },
+    mergesTried: async () => (note("mergesTried"), merges.made),
     endTrying: async () => note("endTrying"),
     fisherFile: async () => (note("fisherFile"), undefined),
     cancel: async (jobId) => (note("cancel"), void cancelledJobs.add(jobId)),

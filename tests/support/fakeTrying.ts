@@ -1,4 +1,4 @@
-import type { EvaluatedItem, Evaluation, JudgedAnswer, MeanInterval, Problem, TryFacts, TryModel, TryOptions } from "../../src/core/trying";
+import type { EvaluatedItem, Evaluation, JudgedAnswer, MeanInterval, Probe, ProbedModel, Problem, TryFacts, TryModel, TryOptions } from "../../src/core/trying";
 
 /** Canned answers of three kinds of models: short, long with thinking, and in between. Plausible, not measured. */
 export const fakeTryFacts = (): TryFacts => ({
@@ -18,15 +18,18 @@ export const fakePiece = (text: string, words: number): string => text.split(/(?
 
 const around = (mean: number, room: number): MeanInterval => ({ mean, low: Math.max(0, mean - room), high: mean + room });
 
+/** A smaller gate factor makes a merge of the fakes worse and longer. */
+const worse = (model: TryModel): number => (model.kind === "merge" && typeof model.recipe.params.gateFactor === "number" ? Math.round((0.7 - model.recipe.params.gateFactor) / 0.14) : 0);
+
 /** Right on a fixed share of problems; the answer ends in the number that was found. */
 export function fakeItem(model: TryModel, problem: Problem, index: number, samples: number): EvaluatedItem {
   const kind = kindOf(model);
   return {
     index,
     responses: Array.from({ length: samples }, (_, k): JudgedAnswer => {
-      const right = (index * 7 + k * 3 + kind) % 10 >= [6, 0, 1][kind]!;
+      const right = (index * 7 + k * 3 + kind) % 10 >= [6, 0, 1][kind]! + worse(model);
       const found = right ? problem.answer : String(Number(problem.answer) + 2);
-      return { text: `${kind === 0 ? "" : "<think>71*4=84\nwait, check 71*4=84 ok\n</think>"}answer=${found}`, tokens: [12, 108, 48][kind]! + (index % 5), truncated: false, found, rule: "last answer=", right, verdict: right ? "same number" : "different", reflects: kind === 1 || (kind === 2 && index % 3 === 0) };
+      return { text: `${kind === 0 ? "" : "<think>71*4=84\nwait, check 71*4=84 ok\n</think>"}answer=${found}`, tokens: [12, 108, 48][kind]! + 7 * worse(model) + (index % 5), truncated: false, found, rule: "last answer=", right, verdict: right ? "same number" : "different", reflects: kind === 1 || (kind === 2 && index % 3 === 0) };
     }),
   };
 }
@@ -40,4 +43,17 @@ export function fakeEvaluation(model: TryModel, problems: readonly Problem[], { 
   const summary = { problems: items.length, accuracy: around(accuracy, Math.min(0.08, 1 - accuracy)), length: around(length, length * 0.05), medianLength: Math.round(length), truncated: 0, reflecting: share((r) => r.reflects) };
   const majority = samples > 1 ? [1, 4, 8, 16, 32].filter((n) => n <= samples).map((n) => ({ n, accuracy: around(Math.min(1, accuracy + 0.02 * Math.log2(n)), 0.05) })) : [];
   return { name: model.kind === "merge" ? "merged" : model.id, ...(model.kind === "merge" ? { recipeHash: "7f3a00000000000000000000000000000000000000000000000000000000c21d" } : {}), options, samples, summary, tiers: [], majority, items, seconds: 2, tokensPerSecond: 110 };
+}
+
+/** Perplexities of the design's sentence, or of a merge that is well. */
+export function fakeProbe(models: readonly TryModel[], text: string, broken: boolean): Probe {
+  const names = ["Qwen2.5-Math-1.5B", "DeepSeek-R1-Distill-Qwen-1.5B", "merged"];
+  return {
+    tokens: text.length >> 2, ofTokens: text.length >> 2, seconds: 1.4,
+    models: models.map((model, i): ProbedModel => ({
+      name: names[kindOf(model)]!, perplexity: model.kind === "merge" ? (broken ? 412 : 9.6) : [8.9, 11.3][i]!, continuation: "", repetition: model.kind === "merge" && broken ? 0.71 : 0.02 * i,
+      divergences: model.kind === "merge" ? [{ from: names[0]!, nats: broken ? 4.1 : 0.0531 }, { from: names[1]!, nats: broken ? 3.9 : 0.0432 }] : [],
+      ...(model.kind === "merge" && broken ? { broken: "Perplexity on your text is 412; the parents have 8.9 and 11.3. More than 4 times the larger is taken as broken." } : {}),
+    })),
+  };
 }

@@ -9,7 +9,9 @@ import { frameScheduler, type SliceEnv } from "./env";
 import { createForecast } from "./forecast";
 import { createImporting } from "./importing";
 import { createJobs } from "./jobs";
+import { createProbe } from "./probe";
 import { createRecipe } from "./recipe";
+import { createSweep } from "./sweep";
 import { createTrying } from "./trying";
 import type { StudioState } from "./types";
 import { createView } from "./view";
@@ -52,6 +54,8 @@ export function createStudioStore(engine: EngineApi, options: { storage?: StateS
           ...createJobs(set, get, env),
           ...createForecast(set, get, env),
           ...createTrying(set, get, env),
+          ...createSweep(set, get, env),
+          ...createProbe(set, get, env),
           ...createView(set, get, env),
         }),
         { partialize: (s) => ({ recipe: s.recipe }), equality: (past, current) => past.recipe === current.recipe, limit: 100 },

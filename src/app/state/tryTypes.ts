@@ -61,7 +61,7 @@ export interface EvaluatedNow {
 
 /** One answering model at a time. */
 export interface TryJob {
-  kind: "compare" | "evaluate";
+  kind: "compare" | "evaluate" | "sweep" | "probe";
   jobId: string;
   /** Of the contender at work, and how many come after it. */
   key: string;

@@ -7,6 +7,7 @@ import type { CalibrationFacts } from "../../core/calibration";
 import type { TextFile } from "../../core/calibrationText";
 import type { Progress } from "../../core/progress";
 import type { Calibration, ParamValue, PostStage, Recipe, Reconciliation, OutputOptions, TensorChoice, Varying } from "../../core/recipe";
+import type { ProbeSlice, SweepSlice } from "./sweepTypes";
 import type { TryScore, TrySlice } from "./tryTypes";
 
 export type * from "./tryTypes";
@@ -222,4 +223,4 @@ export interface ForecastSlice {
   refreshKernels(): Promise<void>;
 }
 
-export type StudioState = ForecastSlice & CalibrationSlice & CheckpointsSlice & RecipeSlice & ImportSlice & AnalysisSlice & JobsSlice & TrySlice & ViewSlice;
+export type StudioState = ForecastSlice & CalibrationSlice & CheckpointsSlice & RecipeSlice & ImportSlice & AnalysisSlice & JobsSlice & TrySlice & SweepSlice & ProbeSlice & ViewSlice;

@@ -36,6 +36,8 @@ const scenes: Record<string, FakeOptions> = {
   evaluate: { models: pair },
   "evaluate-empty": { models: pair },
   "evaluate-running": { models: pair, steps: 60 },
+  sweep: { models: pair, broken: true },
+  "sweep-running": { models: pair, steps: 20 },
   save: { models: pair },
   errors: { models: pair },
 };
@@ -56,13 +58,13 @@ if (has("load-failed")) {
   engine.options.failures = { ingest: new StudioError("bad-file", "The file ends too early.", { title: "The file ends too early", official: "MetadataIncompleteBuffer", where: "model-00002-of-00002.safetensors, tensor model.norm.weight", found: "The tensor ends at byte 1,562,347,520; the file has 1,409,286,144.", why: "A download or copy that stopped, most often.", todo: "Copy the file again." }) };
   await s.addFolders([fakeFolder("DeepSeek-R1-Distill-Qwen-1.5B")]);
 }
-if (has("load-ready", "check", "check-blocked", "shape", "shape-running", "try", "try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running", "save", "errors")) {
+if (has("load-ready", "check", "check-blocked", "shape", "shape-running", "try", "try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running", "sweep", "sweep-running", "save", "errors")) {
   s.chooseBase("m1");
   s.chooseModels(["m2"]);
   await new Promise((resolve) => setTimeout(resolve, 60));
 }
 if (has("check", "check-blocked")) s.go("check");
-if (has("shape", "try", "try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running", "save", "errors")) {
+if (has("shape", "try", "try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running", "sweep", "sweep-running", "save", "errors")) {
   s.go("shape");
   await s.measure();
   s.setLayer(14);
@@ -77,7 +79,7 @@ if (has("shape", "try", "try-running", "try-done", "evaluate", "evaluate-empty",
 }
 if (has("shape-running")) { s.go("shape"); void s.measure(); }
 if (has("try", "save")) s.go(screen as "try" | "save");
-if (has("try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running")) s.go("try");
+if (has("try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running", "sweep", "sweep-running")) s.go("try");
 const still = async (jobs: number): Promise<void> => {
   while (engine.calls.filter((c) => c === "generate" || c === "evaluate").length < jobs) await new Promise((resolve) => setTimeout(resolve, 10));
   engine.options.hold = { try: 0.6 };
@@ -89,10 +91,18 @@ if (has("try-running", "try-done")) {
   const end = s.compare();
   await (has("try-running") ? still(2) : end);
 }
-if (has("evaluate", "evaluate-empty", "evaluate-running")) s.setTryTab("evaluate");
-if (has("evaluate", "evaluate-running")) {
+if (has("evaluate", "evaluate-empty", "evaluate-running", "sweep", "sweep-running")) s.setTryTab("evaluate");
+if (has("evaluate", "evaluate-running", "sweep", "sweep-running")) {
   await s.giveProblems(new File([Array.from({ length: 120 }, (_, i) => JSON.stringify({ prompt: `${i}+${i % 7}-1=?\n`, answer: String(i + (i % 7) - 1), tier: i % 2 ? "hard" : "easy" })).join("\n")], "problems.jsonl"));
-  if (has("evaluate-running")) { void s.evaluate(); await still(2); } else {
+  if (has("sweep", "sweep-running")) {
+    s.setSweepForm({ across: { param: "r", values: [0.1, 0.2, 0.3, 0.4, 0.6] }, down: { param: "gateFactor", values: [0.7, 0.56, 0.42] } });
+    const end = s.sweep();
+    if (has("sweep-running")) await still(10); else {
+      await end;
+      s.setProbeText("To find the total distance, find the speed in each part of the journey.");
+      await s.probe();
+    }
+  } else if (has("evaluate-running")) { void s.evaluate(); await still(2); } else {
     await s.evaluate();
     s.setParam("r", 0.4);
     s.setTryForm({ sampling: "sample" });

@@ -15,6 +15,7 @@ import { nameProblem, reportText, verdictOf, type Where } from "./saveModel";
 import { MergekitPanel } from "./MergekitPanel";
 import { AfterPanel, CardPanel, FilesPanel, HowPanel, RecipePanel, WherePanel } from "./WritePlan";
 import { Written } from "./Written";
+import { BrokenBanner } from "../try/Probe";
 
 type Picker = (options: { id: string; mode: "readwrite" }) => Promise<FileSystemDirectoryHandle>;
 const pickerOf = (): Picker | undefined => (globalThis as { showDirectoryPicker?: Picker }).showDirectoryPicker;
@@ -103,6 +104,7 @@ export default function SaveStep() {
         )
       }
     >
+      <BrokenBanner />
       <UnfinishedExports />
       {report && !running && report !== again && <Banner icon="clock" lead="The recipe has changed since the last files were written.">{report.name} still has the files of the earlier recipe.</Banner>}
       {job && <ProgressBlock key={job.jobId} jobId={job.jobId} progress={job} label="Writing and checking" reading="writing" stripUnit="part" />}

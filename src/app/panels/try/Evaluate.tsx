@@ -13,7 +13,9 @@ import { accuracyPoints, POINT_COLUMNS } from "./evaluateModel";
 import { useContenders } from "./hooks";
 import { Items } from "./Items";
 import { NumberSetting, RunButton } from "./parts";
+import { Probe } from "./Probe";
 import { Settings } from "./Settings";
+import { Sweep } from "./Sweep";
 
 const CHART = 306;
 
@@ -39,6 +41,10 @@ export function Evaluate() {
           <Items />
         </>
       )}
+      <div className="grid2 b">
+        <Sweep />
+        <Probe />
+      </div>
     </>
   );
 }

@@ -8,28 +8,28 @@ import { Banner } from "../../ui/marks";
 import { Shell } from "../../ui/Shell";
 import { Compare } from "./Compare";
 import { Evaluate } from "./Evaluate";
+import { BrokenBanner } from "./Probe";
 import "../../styles/try.css";
+import "../../styles/sweep.css";
 
 const TABS = [["compare", "Compare"], ["evaluate", "Evaluate"]] as const;
 
 /** The merge before it is written: answers side by side, and accuracy over a problem set. */
 export default function TryStep() {
-  const [tab, setTab, go, refresh] = useStudio(useShallow((s) => [s.tryTab, s.setTryTab, s.go, s.refreshTryFacts]));
+  const [tab, setTab, refresh] = useStudio(useShallow((s) => [s.tryTab, s.setTryTab, s.refreshTryFacts]));
   const blocked = useStudio(tryBlocked);
   const reason = useStudio((s) => s.gpu?.reason);
   const recipe = useStudio((s) => s.recipe);
-  const canSave = useStudio((s) => s.shape?.complete === true && !s.shape.needsPass);
-  const status = useStatus();
   useStopKey();
   useEffect(() => {
     if (!blocked) void refresh();
   }, [blocked, recipe, refresh]);
   const intro = "The merged weights are made on the fly by the same kernels that write the file. Nothing has been saved.";
-  const bar = <ActionBar icon={blocked ? "lock" : status.icon} text={blocked ? `Try is closed: ${blocked}. Save works without it.` : status.text} secondary={{ label: "Back to Shape", quiet: true, onClick: () => go("shape") }} primary={{ label: canSave ? "Save this merge" : "Measure layers in Shape", onClick: () => go(canSave ? "save" : "shape"), main: false }} />;
   return (
-    <Shell title="Try it before it exists" intro={intro} peek actions={bar}>
+    <Shell title="Try it before it exists" intro={intro} peek actions={<Foot blocked={blocked} />}>
       {blocked ? <Banner icon="lock" lead={`Try is closed: ${blocked}.`}>{reason} Save works without it.</Banner> : (
         <>
+          <BrokenBanner />
           <nav className="tabs" aria-label="Try">
             {TABS.map(([id, label]) => <button key={id} type="button" aria-current={tab === id ? "page" : undefined} onClick={() => setTab(id)}>{label}</button>)}
           </nav>
@@ -40,13 +40,25 @@ export default function TryStep() {
   );
 }
 
+/** The action bar: drawn anew with every piece of progress, which the step itself is not. */
+function Foot({ blocked }: { blocked: string | undefined }) {
+  const go = useStudio((s) => s.go);
+  const canSave = useStudio((s) => s.shape?.complete === true && !s.shape.needsPass);
+  const status = useStatus();
+  const next = canSave ? { label: "Save this merge", onClick: () => go("save"), main: false } : { label: "Measure layers in Shape", onClick: () => go("shape"), main: false };
+  return <ActionBar icon={blocked ? "lock" : status.icon} text={blocked ? `Try is closed: ${blocked}. Save works without it.` : status.text} secondary={{ label: "Back to Shape", quiet: true, onClick: () => go("shape") }} primary={next} />;
+}
+
 /** One sentence on where things stand. */
 function useStatus(): { icon: IconName; text: string } {
   const trying = useStudio((s) => s.trying);
   const progress = useStudio((s) => (s.trying ? s.running[s.trying.jobId] : undefined));
   const name = useStudio((s) => contenders(s).find((c) => c.key === s.trying?.key)?.name ?? "");
+  const sweep = useStudio((s) => s.sweepRun);
   const answered = useStudio((s) => Object.values(s.answers).filter((a) => a.state === "done").length);
   if (!trying) return answered > 0 ? { icon: "check", text: `${answered === 1 ? "One model has" : `${words(answered).replace(/^./, (c) => c.toUpperCase())} models have`} answered.` } : { icon: "info", text: "Nothing is written by trying." };
+  if (trying.kind === "sweep" && sweep) return { icon: "running", text: trying.stopping ? "Stopping the sweep. Finished cells are kept." : `Sweep: cell ${sweep.cell} of ${sweep.cells}${sweep.secondsLeft === undefined ? "" : `, ${timeLeft([sweep.secondsLeft, sweep.secondsLeft]).about} left`}. Finished cells are kept if you cancel.` };
+  if (trying.kind === "probe") return { icon: "running", text: `Probing: ${progress?.phases.find((p) => p.state === "now")?.count ?? "preparing the models"}.` };
   if (trying.stopping) return { icon: "running", text: `Stopping ${name}. What is finished stays.` };
   const after = trying.after > 0 ? `, ${words(trying.after)} more to come` : "";
   const phase = progress?.phases.find((p) => p.state === "now");
