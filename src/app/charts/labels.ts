@@ -78,11 +78,11 @@ export function spread(wished: readonly number[], gap: number, top: number, bott
 const MOST_CHARS = 26;
 
 /** A name that fits beside a point: its beginning and its end. */
-export const shortened = (name: string): string => (name.length <= MOST_CHARS ? name : `${name.slice(0, 15)}…${name.slice(-10)}`);
+export const shortened = (name: string, most = MOST_CHARS): string => (name.length <= most ? name : `${name.slice(0, Math.ceil((most - 1) * 0.6))}…${name.slice(-Math.floor((most - 1) * 0.4))}`);
 
 /** One label for points that lie on each other: each name once, with its notes. */
-export function groupLabel(points: readonly { label: string; note?: string; progress?: string }[]): string {
+export function groupLabel(points: readonly { label: string; note?: string; progress?: string }[], most = MOST_CHARS): string {
   const notes = new Map<string, string[]>();
   for (const { label, note, progress } of points) notes.set(label, [...(notes.get(label) ?? []), ...[note, progress].filter((t) => t !== undefined)]);
-  return [...notes].map(([name, of]) => `${shortened(name)}${of.length > 0 ? ` (${of.join(", ")})` : ""}`).join(", ");
+  return [...notes].map(([name, of]) => `${shortened(name, most)}${of.length > 0 ? ` (${of.join(", ")})` : ""}`).join(", ");
 }

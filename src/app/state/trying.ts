@@ -1,4 +1,5 @@
 import { toStudioError } from "../../core/errors";
+import type { Progress } from "../../core/progress";
 import { readProblems } from "../../core/problems";
 import type { EvaluatedItem, TryPiece } from "../../core/trying";
 import { without } from "./checkpoints";
@@ -48,8 +49,9 @@ export const createTrying: Slice<TrySlice> = (set, get, env) => {
     }
     set({ trying: undefined });
   };
-  const onProgress = (jobId: string) => (progress: Parameters<Parameters<typeof env.engine.generate>[4]>[0]): void =>
-    set((s) => (s.trying?.jobId === jobId ? { running: { ...s.running, [jobId]: progress } } : {}));
+  // Told once a frame: short answers to many problems end faster than a page is drawn.
+  const onProgress = (jobId: string) => (progress: Progress): void =>
+    env.nextFrame(`${jobId} progress`, () => set((s) => (s.trying?.jobId === jobId ? { running: { ...s.running, [jobId]: progress } } : {})));
 
   const patchAnswer = (key: string, change: Partial<ColumnAnswer>): void =>
     set((s) => (s.answers[key] ? { answers: { ...s.answers, [key]: { ...s.answers[key], ...change } } } : {}));

@@ -1,4 +1,4 @@
-import { useId, type ReactNode } from "react";
+import { useId, useMemo, type ReactNode } from "react";
 import type { NumberSpec } from "../../../core/params";
 import type { TryRole } from "../../state";
 import { useStudio } from "../../state/useStudio";
@@ -12,7 +12,7 @@ export const ROLE_WORDS: Record<TryRole, string> = { base: "Base", tuned: "Fine-
 /** A number in a row of settings, with its label before it. */
 export function NumberSetting({ label, value, min, max, integer = true, width = 66, onChange }: { label: string; value: number; min: number; max: number; integer?: boolean; width?: number; onChange: (value: number) => void }) {
   const errorId = useId();
-  const spec: NumberSpec = { kind: "number", label, help: "", effect: "at-once", default: value, min, max, step: integer ? 1 : 0.01, integer };
+  const spec = useMemo((): NumberSpec => ({ kind: "number", label, help: "", effect: "at-once", default: min, min, max, step: integer ? 1 : 0.01, integer }), [label, min, max, integer]);
   const box = useNumberBox(spec, value, onChange);
   return (
     <span>
