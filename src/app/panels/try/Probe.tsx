@@ -56,7 +56,9 @@ export function Probe() {
 function Table({ models }: { models: readonly ProbedModel[] }) {
   const role = (m: ProbedModel, i: number) => (m.recipeHash !== undefined || m.divergences.length > 0 ? "merged" : i === 0 ? "base" : "tuned");
   return (
-    <div className="tablewrap">
+    // Focusable, so that the keyboard can scroll it.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+    <div className="tablewrap probed" tabIndex={0} role="region" aria-label="What the probe found">
       <table className="dense">
         <thead><tr><th scope="col">Model</th><th scope="col" className="num">Perplexity</th><th scope="col" className="num">KL to the merge</th><th scope="col" className="num">Repeats</th></tr></thead>
         <tbody>
