@@ -4,10 +4,11 @@ import { count, fixed, percent } from "../ui/format";
 import { accuracyAxes, type AccuracyPoint } from "./accuracyAxes";
 import type { Axis } from "./axes";
 import { grouped, groupLabel, placeLabels } from "./labels";
-import { NARROW } from "./Plot";
 import { useWidth } from "./useWidth";
 
 const HEIGHT = 306;
+/** Plots below this width have room for short names only. */
+const PHONE = 360;
 const RADIUS = { base: 5, tuned: 5, merged: 7, other: 6 } as const;
 
 /** Accuracy against mean length, one point per model and recipe, 95 % bars on both axes, labels beside the points. */
@@ -35,7 +36,7 @@ function Drawing({ points, x, y }: { points: AccuracyPoint[]; x: Axis; y: Axis }
   const [px, py] = [(v: number): number => Number(scaleX(v)), (v: number): number => Number(scaleY(v))];
   const at = points.map((p) => ({ p, x: px(p.length.mean), y: py(p.accuracy.mean) }));
   const groups = grouped(at, 9);
-  const label = (group: number[]): string => groupLabel(group.map((i) => points[i]!), area.width < NARROW ? 15 : 26);
+  const label = (group: number[]): string => groupLabel(group.map((i) => points[i]!), area.width < PHONE ? 17 : 26);
   const places = placeLabels(groups.map((group) => ({ x: at[group[0]!]!.x, y: at[group[0]!]!.y, text: label(group), radius: RADIUS[points[group[0]!]!.role] })), { left, right, top: 0, bottom });
   // Earlier recipes lie under the models of this merge.
   const order = at.toSorted((a, b) => Number(b.p.role === "other") - Number(a.p.role === "other"));

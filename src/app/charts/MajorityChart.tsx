@@ -3,6 +3,7 @@ import type { MeanInterval } from "../../core/trying";
 import { percent } from "../ui/format";
 import { accuracyAxes, type AccuracyPoint } from "./accuracyAxes";
 import { shortened, spread } from "./labels";
+import { NARROW } from "./Plot";
 import { useWidth } from "./useWidth";
 
 export interface MajorityCurve {
@@ -14,7 +15,7 @@ export interface MajorityCurve {
 
 const HEIGHT = 240;
 /** Room for the names at the ends of the lines. */
-const RIGHT = 190;
+const room = (width: number): { right: number; chars: number } => (width < NARROW ? { right: 104, chars: 13 } : { right: 190, chars: 26 });
 const LINE = 15;
 
 /** Accuracy of the most common of n answers, n on a log axis, one line per model, 95 % bars. */
@@ -26,17 +27,17 @@ export function MajorityChart({ curves }: { curves: MajorityCurve[] }) {
   return (
     <div className="chart plotbox" ref={ref} style={{ height: HEIGHT }}>
       {width > 0 && (
-        <ComposedChart width={width} height={HEIGHT} data={counts.map((n) => ({ n }))} margin={{ left: 46, right: RIGHT, top: 14, bottom: 36 }} accessibilityLayer={false} role="img" aria-label={text}>
+        <ComposedChart width={width} height={HEIGHT} data={counts.map((n) => ({ n }))} margin={{ left: 46, right: room(width).right, top: 14, bottom: 36 }} accessibilityLayer={false} role="img" aria-label={text}>
           <XAxis dataKey="n" type="number" scale="log" domain={[1, Math.max(2, ...counts)]} allowDataOverflow hide />
           <YAxis type="number" domain={y.domain} allowDataOverflow hide />
-          <Drawing curves={curves} counts={counts} ticks={y.ticks} />
+          <Drawing curves={curves} counts={counts} ticks={y.ticks} chars={room(width).chars} />
         </ComposedChart>
       )}
     </div>
   );
 }
 
-function Drawing({ curves, counts, ticks }: { curves: MajorityCurve[]; counts: number[]; ticks: number[] }) {
+function Drawing({ curves, counts, ticks, chars }: { curves: MajorityCurve[]; counts: number[]; ticks: number[]; chars: number }) {
   const area = usePlotArea();
   const [scaleX, scaleY] = [useXAxisScale(), useYAxisScale()];
   if (!area || !scaleX || !scaleY) return null;
@@ -68,7 +69,7 @@ function Drawing({ curves, counts, ticks }: { curves: MajorityCurve[]; counts: n
               {role === "base" ? <circle cx={px(p.n)} cy={py(p.accuracy.mean)} r={3.5} /> : <path d={`M${px(p.n)} ${py(p.accuracy.mean) - 4.5}l4.5 4.5l-4.5 4.5l-4.5-4.5z`} />}
             </g>
           ))}
-          <text className="ptl" x={right + 12} y={ends[i]! + 4}>{shortened(label)}</text>
+          <text className="ptl" x={right + 12} y={ends[i]! + 4}>{shortened(label, chars)}</text>
         </g>
       ))}
     </g>
