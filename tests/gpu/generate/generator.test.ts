@@ -116,6 +116,16 @@ describe("the options", () => {
     expect(other.map(({ ids }) => ids)).not.toEqual(together.map(({ ids }) => ids));
   });
 
+  test("prompts of more rows than go together are taken in pieces, short and long ones", async () => {
+    const { checkpoint, config } = await randomModel(TINY.mistral, "BF16");
+    const generator = await generatorOf(checkpoint, config);
+    for (const length of [31, 60]) {
+      const prompts = randomTokens(5, config.vocab, Array.from({ length: 18 }, () => length));
+      const together = await generator.generate(prompts, options({ maxNewTokens: 2, batch: 18 }));
+      for (const i of [0, 8, 17]) expect((await generator.generate([prompts[i]!], options({ maxNewTokens: 2 })))[0]!.ids).toEqual(together[i]!.ids);
+    }
+  });
+
   test("weights that do not fit are brought for every step, to the same tokens", async () => {
     const { checkpoint, config } = await randomModel({ ...TINY.qwen3, hidden_size: 64, intermediate_size: 600, vocab_size: 300, num_hidden_layers: 3 }, "BF16");
     const generator = await generatorOf(checkpoint, config);
