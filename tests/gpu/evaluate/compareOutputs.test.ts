@@ -25,9 +25,9 @@ test.each(["qwen2-tiny-f32", "llama-tiny-bf16"])("%s: perplexity and KL of base 
   }
   const targets = windows.flatMap((w) => [...w.slice(1), -1]);
   const off = (value: number, want: number): number => Math.abs(value / want - 1);
-  rows.forEach((model, k) => expect(off(got.perplexities[k]!, reference.perplexity(model, targets))).toBeLessThan(1e-5));
-  expect(off(got.divergences[0]!, reference.divergence(rows[0]!, rows[1]!))).toBeLessThan(1e-4);
-  expect(off(got.divergences[1]!, reference.divergence(rows[1]!, rows[0]!))).toBeLessThan(1e-4);
+  rows.forEach((model, k) => expect(off(got.perplexities[k]!, reference.perplexity(model, targets))).toBeLessThan(1e-6));
+  expect(off(got.divergences[0]!, reference.divergence(rows[0]!, rows[1]!))).toBeLessThan(1e-5);
+  expect(off(got.divergences[1]!, reference.divergence(rows[1]!, rows[0]!))).toBeLessThan(1e-5);
 });
 
 test("a model with more ids is compared on those that both have; a fault of one ends the walk of all", async () => {

@@ -19,6 +19,7 @@ type Numeric = NumberSpec | NumberOrWordSpec;
 export function Sweep() {
   const [table, setTable] = useState(false);
   const { cells, form, specs } = useGrid();
+  const fault = useStudio((s) => cells.map((c) => s.sweepFaults[c.key]).find((f) => f !== undefined));
   const [run, trying, stop, sweep, adopt, blocked] = useStudio(useShallow((s) => [s.sweepRun, s.trying, s.stopTrying, s.sweep, s.adoptCell, sweepBlocked(s)]));
   if (!form) return null;
   const of = (param: string): Numeric => specs.get(param)!;
@@ -40,6 +41,7 @@ export function Sweep() {
           Across: {of(form.across.param).label}.{down && ` Down: ${of(down.param).label}.`} {done} of {plural(cells.length, "cell")}
           {run && `, ${plural(run.made, "merge")} made, ${run.repeated} repeated`}{failed > 0 && `, ${failed} failed`}. {blocked ?? "A click adopts the recipe."}
         </p>
+        {fault !== undefined && <p className="tiny bad-help" role="alert">{fault}</p>}
       </div>
     </ChartPanel>
   );
