@@ -92,7 +92,7 @@ test("axe finds nothing from Check to the written files", async ({ studio, folde
   await studio.getByText("All options").click();
   await expectNoViolation(studio, "Shape, all options");
   const inputs = studio.getByRole("textbox", { name: "Random inputs" });
-  await inputs.fill("64");
+  await inputs.fill("256");
   await inputs.press("Enter");
   await mainAction(studio).click();
   await expect(studio.getByRole("progressbar", { name: "Fisher pass" })).toBeVisible();

@@ -73,7 +73,7 @@ for (const where of ["One download per file", "Into a folder"] as const)
     });
     await loadFolders(studio, [bigModel(folder, "a-base", 500), bigModel(folder, "b-tuned", 500)]);
     await toShape(studio);
-    await studio.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "Linear · data-free" });
+    await studio.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "Linear" });
     await expect(mainAction(studio)).toHaveText("Save");
     await mainAction(studio).click();
     await studio.getByRole("radio", { name: where }).check();

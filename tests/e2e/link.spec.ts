@@ -17,7 +17,7 @@ test("linked folders are merged without a copy; after a reload they need permiss
   }
   expect(await modelDatabases(studio)).toBe(0);
   await toShape(studio);
-  await studio.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "Linear · data-free" });
+  await studio.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "Linear" });
   await expect(mainAction(studio)).toHaveText("Save");
   await mainAction(studio).click();
   await write(studio, "One download per file");

@@ -16,7 +16,7 @@ const shape = (process.env.MEMORY_SHAPE ?? "300mb") as "300mb" | "1.5b";
 const small = shape === "300mb";
 const budget = Number(process.env.MEMORY_GPU_MIB ?? (small ? 64 : 1024));
 const limit = (small ? 3 : 30) * 60_000;
-const METHODS = [{ id: "task-arithmetic", label: "Task arithmetic · data-free", measures: false }, { id: "ties", label: "TIES · data-free", measures: true }];
+const METHODS = [{ id: "task-arithmetic", label: "Task arithmetic", measures: false }, { id: "ties", label: "TIES", measures: true }];
 
 async function setGpuBudget(page: Page, mebibytes: number): Promise<void> {
   await page.locator(".badge:not(.network)").click();

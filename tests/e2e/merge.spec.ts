@@ -124,7 +124,7 @@ test("TIES without a Fisher, as float32 in shards of 1 MiB with tokenizer files:
   cpSync(join(ROOT, "public/samples/long-cot"), tuned, { recursive: true });
   await loadFolders(studio, [base, tuned]);
   await toShape(studio);
-  await studio.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "TIES · data-free" });
+  await studio.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "TIES" });
   await expect(studio.getByText("Kept after trim")).toBeVisible();
   const recipe = await shownRecipe(studio);
   await pasteRecipe(studio, { ...recipe, output: { ...(recipe.output as object), dtype: "F32", maxShardBytes: 1 << 20 } });

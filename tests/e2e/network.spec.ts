@@ -50,7 +50,7 @@ test("without WebGPU the page loads, checks, says what to do, and merges without
   await toShape(page);
   await expect(mainAction(page)).toBeDisabled();
   await expect(page.locator(".actionbar")).toContainText(/GPU/);
-  await page.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "TIES · data-free" });
+  await page.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "TIES" });
   await measure(page);
   await mainAction(page).click();
   await write(page, "One download per file");

@@ -2,7 +2,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import AxeBuilder from "@axe-core/playwright";
 import type { Locator, Page } from "@playwright/test";
-import { heading, mainAction } from "./flows";
+import { copyPair } from "./files";
+import { heading, loadFolders, mainAction } from "./flows";
 import { expect, ROOT, test } from "./studio";
 
 const main = (page: Page): Locator => page.locator("main");
@@ -92,4 +93,21 @@ test("the sample pair answers side by side, is evaluated, and can be stopped", a
   await studio.keyboard.press("Tab");
   await studio.getByRole("button", { name: "Run history" }).click();
   await expect(studio.getByRole("dialog", { name: /history/i })).toContainText(/\d+\.\d% · \d+\.\d tokens on 6 problems, greedy/);
+});
+
+test("a pair that cannot be asked says why in its columns, and there are no problems to take", async ({ studio, folder }) => {
+  const { base, tuned } = copyPair(folder, "qwen2-tiny-f32");
+  await loadFolders(studio, [base, tuned]);
+  await studio.getByRole("button", { name: "Continue to Check" }).click();
+  await expect(heading(studio, "These two can be merged")).toBeVisible();
+  await studio.getByRole("button", { name: "Try", exact: true }).click();
+  await main(studio).getByRole("textbox", { name: "Prompt" }).fill("1+1=");
+  await mainAction(studio).click();
+  await expect(main(studio).locator(".col .fault").first()).toContainText(/tokenizer/i, { timeout: 20_000 });
+  await expect(column(studio, "tiny-base").locator("footer")).toContainText("tokens –");
+  await expectNoViolation(studio, "Compare, refused");
+  await main(studio).getByRole("navigation", { name: "Try" }).getByRole("button", { name: "Evaluate" }).click();
+  await expect(main(studio)).toContainText("Problems with known answers");
+  await expect(main(studio).getByRole("button", { name: /sample/i })).toHaveCount(0);
+  await expectNoViolation(studio, "Evaluate, no problems");
 });

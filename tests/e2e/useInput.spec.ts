@@ -30,7 +30,7 @@ test("a finished export becomes an input where it lies, merges again, outlives a
   await panel(studio, "Stored in this browser").getByRole("button", { name: "Use calculator-long-cot as fine-tuned" }).click();
   await expect(panel(studio, name)).toContainText("Result of a merge:");
   await toShape(studio);
-  await studio.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "Linear · data-free" });
+  await studio.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "Linear" });
   await expect(mainAction(studio)).toHaveText("Save");
   await mainAction(studio).click();
   await write(studio, "One download per file");
