@@ -176,6 +176,22 @@ describe("evaluate", () => {
   });
 });
 
+test("fifty runs, each with every score that a run keeps, are remembered in less than 5 MB", async () => {
+  const { store, map } = await withPair();
+  await store.getState().giveProblems(problems(10));
+  store.getState().setTryForm({ sampling: "sample" });
+  store.getState().setSamples(32);
+  for (let seed = 0; seed < 10; seed++) {
+    store.getState().setTryForm({ seed });
+    await store.getState().evaluate();
+  }
+  const [run] = store.getState().runs;
+  expect(run!.scores).toHaveLength(8);
+  store.setState({ runs: Array.from({ length: 50 }, (_, i) => ({ ...run!, id: `r${i}`, alphas: Array.from({ length: 80 }, (_, k) => 0.5 + k / 1000), note: "n".repeat(200) })) });
+  expect(map.get("tributary")!.length).toBeLessThan(5_000_000);
+  expect(map.get("tributary")!.length).toBeGreaterThan(50_000);
+});
+
 test("what keeps a pair from being tried", async () => {
   const { store } = await withPair();
   expect(tryBlocked(store.getState())).toBeUndefined();
