@@ -46,6 +46,8 @@ interface Held {
   key: string;
   gpu: Gpu;
   generator: Generator;
+  /** Questions that it answers now: it is not given back under their feet. */
+  busy: number;
 }
 
 const settingsOf = async (files: Checkpoint): Promise<Record<string, unknown>> => {
@@ -89,32 +91,51 @@ export class Trying {
     };
   }
 
-  /** Frees what is held for models other than these. */
-  release(keep: readonly string[] = []): void {
-    for (const held of this.held.filter((h) => !keep.includes(h.key))) held.generator.end();
-    this.held = this.held.filter((h) => keep.includes(h.key));
+  /** Gives back what is held for models that answer nothing now. */
+  release(): void {
+    for (const held of this.held) if (held.busy === 0) held.generator.end();
+    this.held = this.held.filter((h) => h.busy > 0);
   }
 
-  private async generatorOf(answering: Answering, gpu: Gpu, signal: AbortSignal): Promise<Generator> {
+  /** Runs with the generator of a model: the one that is held, or a new one in the place of the one that was asked longest ago. */
+  private async withGenerator<T>(answering: Answering, gpu: Gpu, signal: AbortSignal, work: (generator: Generator) => Promise<T>): Promise<T> {
+    const held = await this.hold(answering, gpu, signal);
+    held.busy++;
+    try {
+      return await work(held.generator);
+    } finally {
+      held.busy--;
+    }
+  }
+
+  private async hold(answering: Answering, gpu: Gpu, signal: AbortSignal): Promise<Held> {
     this.held = this.held.filter((h) => h.gpu === gpu);
     const known = this.held.find((h) => h.key === answering.key);
     if (known) {
       this.held = [...this.held.filter((h) => h !== known), known];
-      return known.generator;
+      return known;
     }
     if (answering.recipeHash !== undefined) this.merges++;
     const weights = await answering.weights(gpu, signal);
     const budget = this.host.resources.gpuBytes;
     const room = (): number => budget - this.held.reduce((sum, h) => sum + h.generator.plan.residentBytes, 0);
     const bytes = [...weights.tensors.values()].reduce((sum, t) => sum + t.end - t.begin, 0);
-    while (this.held.length >= KEPT || (this.held.length > 0 && room() < bytes)) this.held.shift()!.generator.end();
+    for (const idle of this.held.filter((h) => h.busy === 0)) {
+      if (this.held.length < KEPT && room() >= bytes) break;
+      idle.generator.end();
+      this.held = this.held.filter((h) => h !== idle);
+    }
     const generator = await createGenerator(gpu, weights, parseModelConfig(answering.files.config), { budgetBytes: room(), signal });
-    this.held.push({ key: answering.key, gpu, generator });
-    return generator;
+    const made = { key: answering.key, gpu, generator, busy: 0 };
+    this.held.push(made);
+    return made;
   }
 
-  /** Answers to prompts, in their order, `samples` of each side by side; `onToken` tells each token as it comes. */
-  private async answers(answering: Answering, prompts: readonly string[], options: TryOptions, samples: number, signal: AbortSignal, onToken: (index: number, id: number) => void, onDone: (index: number, answer: TryAnswer) => void): Promise<void> {
+  /**
+   * Answers to prompts, in their order, `samples` of each side by side; `onToken` tells each token as it comes. `begin` is called
+   * first, and again when a device was lost in between: then everything is told anew.
+   */
+  private async answers(answering: Answering, prompts: readonly string[], options: TryOptions, samples: number, signal: AbortSignal, begin: () => void, onToken: (index: number, id: number) => void, onDone: (index: number, answer: TryAnswer) => void): Promise<void> {
     requireForward(answering);
     const tokenizer = await tokenizerOf(answering.files);
     const stops = options.stopIds ?? (await stopIds(answering.files)).map((s) => s.id);
@@ -127,8 +148,8 @@ export class Trying {
     const { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens } = options;
     const answer = ({ ids: found, ...rest }: Generated): TryAnswer => ({ ...rest, ids: found, text: tokenizer.decode(found, { skipSpecial: true }) });
     await this.host.device.run("Answering", signal, async (gpu) => {
-      const generator = await this.generatorOf(answering, gpu, signal);
-      await generator.generate(ids, { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens, samples, stopIds: stops, batch: BATCH, signal, onEnd: (index, found) => onDone(index, answer(found)) }, onToken);
+      begin();
+      await this.withGenerator(answering, gpu, signal, (generator) => generator.generate(ids, { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens, samples, stopIds: stops, batch: BATCH, signal, onEnd: (index, found) => onDone(index, answer(found)) }, onToken));
       throwIfCancelled(signal);
     });
   }
@@ -137,8 +158,7 @@ export class Trying {
   async continued(answering: Answering, ids: readonly number[], maxNewTokens: number, signal: AbortSignal): Promise<number[]> {
     const stops = (await stopIds(answering.files)).map((s) => s.id);
     return this.host.device.run("Probing", signal, async (gpu) => {
-      const generator = await this.generatorOf(answering, gpu, signal);
-      const [found] = await generator.generate([ids], { maxNewTokens, stopIds: stops, signal });
+      const [found] = await this.withGenerator(answering, gpu, signal, (generator) => generator.generate([ids], { maxNewTokens, stopIds: stops, signal }));
       throwIfCancelled(signal);
       return found!.ids;
     });
@@ -148,10 +168,14 @@ export class Trying {
     const meter = new ProgressMeter(jobId, "try", [{ id: "answer", label: `${answering.name} answers` }], prompts.length * options.maxNewTokens, onProgress, { signal });
     meter.phase("answer");
     const tokenizer = await tokenizerOf(answering.files);
-    const texts = prompts.map(() => ({ stream: tokenizer.stream({ skipSpecial: true }), text: "", tokens: 0, told: -Infinity }));
+    const fresh = () => prompts.map(() => ({ stream: tokenizer.stream({ skipSpecial: true }), text: "", tokens: 0, told: -Infinity }));
+    let texts = fresh();
     const answers: TryAnswer[] = [];
     let work = 0;
-    await this.answers(answering, prompts, options, 1, signal, (index, id) => {
+    await this.answers(answering, prompts, options, 1, signal, () => {
+      texts = fresh();
+      work = 0;
+    }, (index, id) => {
       const state = texts[index]!;
       state.text += state.stream.push(id);
       state.tokens++;
@@ -173,14 +197,19 @@ export class Trying {
     const meter = new ProgressMeter(jobId, "try", [{ id: "answer", label: `${answering.name} answers ${problems.length} problems` }], problems.length * samples, onProgress, { signal });
     meter.phase("answer", `0 of ${problems.length}`);
     const started = performance.now();
-    const judged: JudgedProblem[] = problems.map(({ prompt, answer, tier }) => ({ prompt, reference: answer, ...(tier === undefined ? {} : { tier }), responses: [] }));
+    const fresh = (): JudgedProblem[] => problems.map(({ prompt, answer, tier }) => ({ prompt, reference: answer, ...(tier === undefined ? {} : { tier }), responses: [] }));
+    let judged = fresh();
     let done = 0;
     let tokens = 0;
-    await this.answers(answering, problems.map((p) => p.prompt), options, samples, signal, () => tokens++, (index, answer) => {
+    await this.answers(answering, problems.map((p) => p.prompt), options, samples, signal, () => {
+      judged = fresh();
+      done = tokens = 0;
+    }, () => tokens++, (index, answer) => {
       const problem = judged[Math.floor(index / samples)]!;
-      problem.responses.push(judge(answer, problem.reference));
+      // In the order of the samples, whichever ends first.
+      problem.responses[index % samples] = judge(answer, problem.reference);
       meter.emit(++done, true);
-      if (problem.responses.length < samples) return;
+      if (Object.keys(problem.responses).length < samples) return;
       meter.count(`${Math.floor(done / samples)} of ${problems.length}`);
       onItem(itemOf(problem, Math.floor(index / samples)));
     });

@@ -53,7 +53,7 @@ export const regmean = defineMethod({
   id: "regmean",
   label: "RegMean",
   kind: "from calibration text",
-  summary: "every linear layer is fitted to the outputs that the models give on the calibration text; all else is averaged.",
+  summary: "merged = every linear layer fitted to the outputs that the models give on the calibration text; all else averaged.",
   formula: "W = (Σ cₖ Gₖ)⁻¹ Σ cₖ Gₖ Wₖ, Gₖ = Xₖᵀ Xₖ",
   source: "https://arxiv.org/abs/2212.09849",
   needs: { base: true, fisher: false, calibration: true, minModels: 1, maxModels: 8 },
