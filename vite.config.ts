@@ -15,8 +15,8 @@ export default defineConfig({
     projects: [
       { test: { name: "unit", include: ["tests/unit/**/*.test.ts"], testTimeout: 30_000 } },
       {
-        // One worker: every file opens its own device, and two software adapters would only fight for the same cores.
-        test: { name: "gpu", include: ["tests/gpu/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 60_000, fileParallelism: false, pool: "forks" },
+        // Two workers: a software adapter spends most of its time compiling kernels, which takes one core.
+        test: { name: "gpu", include: ["tests/gpu/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 60_000, maxWorkers: 2, pool: "forks" },
       },
     ],
   },
