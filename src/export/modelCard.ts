@@ -2,6 +2,7 @@ import type { Calibration, Recipe, Reconciliation, ReconciliationWord } from "..
 import { choiceText } from "../core/tensorChoice";
 import { varyingText } from "../core/varying";
 import { inParts, isFree } from "../analysis/preflightFindings";
+import { postOf } from "../merge/post";
 import { vocabularyOf } from "../model/vocabulary";
 
 /** The part of the engine's Shape that a card shows; declared here because the engine imports this folder, not the reverse. */
@@ -92,6 +93,14 @@ function alphaTables(shape: CardShape): string[] {
 const calibrationLine = ({ source, name, samples, maxTokens, seed }: Calibration): string =>
   `- Calibration text: ${source === "builtin" ? cell(name) : `${cell(name)}, which the recipe carries`}; ${count(samples)} texts drawn with seed ${seed}, at most ${count(maxTokens)} tokens of each.`;
 
+const stagesOf = (recipe: Recipe) => (recipe.then ?? []).map(({ method, params }) => ({ ...postOf(method), given: params }));
+
+/** What comes after the merge, in its order, each with its source and with settings that are not its defaults. */
+const stageLines = (recipe: Recipe): string[] => stagesOf(recipe).map(({ label, summary, source, given }, i) => {
+  const settings = Object.entries(given).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => `${cell(key)} ${cell(String(value))}`);
+  return `- Stage ${i + 1} after the merge, ${label}${settings.length > 0 ? ` (${settings.join(", ")})` : ""}: ${summary} Source: ${source}`;
+});
+
 /**
  * README.md of the result: front matter that model hubs read, then lineage, the recipe in words and as JSON settings,
  * the share that each layer takes, calibration, and what was checked after writing. A function of its input alone.
@@ -119,7 +128,7 @@ export function modelCard(input: CardInput): string {
     "",
     `# ${cell(recipe.output.name)}`,
     "",
-    `A merge of ${input.tuned.map((t) => cell(t.name)).join(" and ")} into ${cell(input.base.name)} with ${input.method.label}, made with Tributary.`,
+    `A merge of ${input.tuned.map((t) => cell(t.name)).join(" and ")} into ${cell(input.base.name)} with ${[input.method.label, ...stagesOf(recipe).map((s) => s.label)].join(", then ")}, made with Tributary.`,
     `${count(plan.parameters)} parameters, ${recipe.output.dtype === "base" ? "dtypes of the base" : recipe.output.dtype}, ${plan.shards.length === 1 ? "one file" : `${plan.shards.length} files`}.`,
     "",
     "## Lineage",
@@ -140,6 +149,7 @@ export function modelCard(input: CardInput): string {
     ...(settings.length > 0 ? ["| setting | value |", "| --- | --- |", ...settings.map(([key, value]) => `| ${cell(key)} | ${cell(String(value))} |`), ""] : []),
     ...varying.map(([key, value]) => `- ${cell(key)} differs between tensors: ${cell(varyingText(value))}`),
     ...own,
+    ...stageLines(recipe),
     ...(recipe.calibration ? [calibrationLine(recipe.calibration)] : []),
     ...(recipe.tensors && plan.leftOut ? [`- ${count(plan.leftOut.length)} tensors are left to the base: ${cell(choiceText(recipe.tensors)).replace(/\*/g, "\\*")}.`] : []),
     ...(Object.keys(choiceWords) as ReconciliationWord[]).map((key) => choiceLine(key, recipe.reconciliation)),

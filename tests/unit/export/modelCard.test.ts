@@ -58,3 +58,9 @@ test("what else was chosen, and tensors that were copied or left out, are listed
   expect(text).toContain("- Only in a fine-tuned model, and left out: v_head.weight.");
   expect(modelCard(input)).not.toContain("Copied, not merged");
 });
+test("stages after the merge are told in their order, each with its settings and source", () => {
+  const text = modelCard({ ...input, recipe: { ...tinyRecipe(), then: [{ method: "aim", params: { omega: 0.3 } }, { method: "acm", params: {} }] } });
+  expect(text).toContain("with FIM-TIES, then AIM, then ACM, made with Tributary.");
+  expect(text).toMatch(/- Stage 1 after the merge, AIM \(omega 0\.3\): Takes the merged model back .*Source: https:\/\/arxiv\.org\/abs\/2502\.02421\n- Stage 2 after the merge, ACM: /);
+  expect(modelCard(input)).not.toContain("Stage 1");
+});
