@@ -11,7 +11,7 @@ test("RegMean of the sample pair on built-in prompts: the same tensors in the ta
   await loadFolders(studio, [base, tuned]);
   await toShape(studio);
   await studio.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "RegMean" });
-  await expect(studio.getByText(/every linear layer is fitted to the outputs/)).toBeVisible();
+  await expect(studio.getByText(/every linear layer fitted to the outputs/)).toBeVisible();
   await measure(studio);
   await mainAction(studio).click();
   await write(studio, "One download per file");
