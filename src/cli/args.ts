@@ -40,8 +40,17 @@ export function parseSettings(pairs: readonly string[], flag = "set"): Record<st
   return out;
 }
 
+/** The number of a flag, or `fallback` without it. Throws "bad-request" for anything else, and below `least`. */
+export function numberFlag(flags: Record<string, string[]>, name: string, fallback: number, least = -Infinity): number {
+  const text = flags[name]?.[0];
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (!Number.isFinite(value) || value < least) throw new StudioError("bad-request", `--${name} ${text}: expected a number${least > -Infinity ? ` of at least ${least}` : ""}.`);
+  return value;
+}
+
 /** "aim:omega=0.3,layout=blocks" */
-export function parseStage(text: string): PostStage {
+export function parseStage(text: string, flag = "set"): PostStage {
   const [method = "", settings] = text.split(/:(.*)/s);
-  return { method, params: parseSettings(settings ? settings.split(",") : []) };
+  return { method, params: parseSettings(settings ? settings.split(",") : [], flag) };
 }

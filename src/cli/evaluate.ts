@@ -7,7 +7,7 @@ import { GREEDY_OPTIONS, type Evaluation, type TryModel, type TryOptions } from 
 import { needsCalibration, withCalibration } from "../core/calibration";
 import { createEngine } from "../engine/engine";
 import { memoryKeyValue } from "../store/keyValue";
-import { parseArgs, parseSettings } from "./args";
+import { numberFlag, parseArgs, parseStage } from "./args";
 import { parseBudgets } from "./budgets";
 import { runCommand } from "./command";
 import { diskLibrary } from "./diskLibrary";
@@ -36,19 +36,11 @@ const FLAGS = {
 };
 const bad = (sentence: string): StudioError => new StudioError("bad-request", sentence);
 
-function numberFlag(flags: Record<string, string[]>, name: string, fallback: number, least: number): number {
-  const text = flags[name]?.[0];
-  if (text === undefined) return fallback;
-  const value = Number(text);
-  if (!Number.isFinite(value) || value < least) throw bad(`--${name} ${text}: expected a number of at least ${least}.`);
-  return value;
-}
-
 /** "ties:density=0.2,lambda=1" */
 async function methodRecipe(engine: ReturnType<typeof createEngine>, text: string, base: string, models: string[]): Promise<Recipe> {
-  const [id = "", settings] = text.split(/:(.*)/s);
+  const { method: id, params } = parseStage(text, "method");
   const recipe = await engine.defaultRecipe(id, base, models);
-  Object.assign(recipe.params, parseSettings(settings ? settings.split(",") : [], "method"));
+  Object.assign(recipe.params, params);
   const method = (await engine.methods()).find((m) => m.id === recipe.method);
   return needsCalibration(recipe, method) ? withCalibration(recipe, method) : recipe;
 }

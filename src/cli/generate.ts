@@ -3,7 +3,7 @@ import { StudioError } from "../core/errors";
 import { GREEDY_OPTIONS, type TryModel, type TryOptions } from "../core/trying";
 import { createEngine } from "../engine/engine";
 import { memoryKeyValue } from "../store/keyValue";
-import { parseArgs } from "./args";
+import { numberFlag, parseArgs } from "./args";
 import { parseBudgets } from "./budgets";
 import { runCommand } from "./command";
 import { diskLibrary } from "./diskLibrary";
@@ -40,11 +40,7 @@ async function generate(args: string[], cwd: string): Promise<void> {
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
     const model: TryModel = flags.recipe ? { kind: "merge", recipe: await recipeFromFile(engine, resolve(cwd, flags.recipe[0]!), resolve(cwd, flags.base![0]!), models, say) } : { kind: "model", id: models[0]! };
     const facts = await engine.tryFacts(model);
-    const number = (name: string, fallback: number): number => {
-      const value = flags[name] === undefined ? fallback : Number(flags[name][0]);
-      if (!Number.isFinite(value)) throw bad(`--${name} ${flags[name]![0]}: expected a number.`);
-      return value;
-    };
+    const number = (name: string, fallback: number): number => numberFlag(flags, name, fallback);
     const options: TryOptions = {
       ...GREEDY_OPTIONS,
       maxNewTokens: number("max-new-tokens", facts.maxNewTokens ?? 512), temperature: number("temperature", 0), topP: number("top-p", 1), topK: number("top-k", 0), repetitionPenalty: number("repetition-penalty", 1), seed: number("seed", 42),

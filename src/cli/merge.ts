@@ -200,7 +200,7 @@ async function writeReport(path: string, out: string, report: Record<string, unk
 async function fromFlags(engine: ReturnType<typeof createEngine>, flags: Record<string, string[]>, base: string, models: string[], cwd: string): Promise<Recipe> {
   const recipe = await engine.defaultRecipe(flags.method![0]!, base, models);
   Object.assign(recipe.params, takeChoices(recipe.reconciliation, parseSettings(flags.set ?? []), flags.rows));
-  if (flags.then) recipe.then = flags.then.map(parseStage);
+  if (flags.then) recipe.then = flags.then.map((text) => parseStage(text));
   if (flags.dtype) {
     const dtype = DTYPES[flags.dtype[0]!];
     if (!dtype) throw bad(`--dtype ${flags.dtype[0]}: expected float32, bfloat16 or float16.`);

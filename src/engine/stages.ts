@@ -9,6 +9,7 @@ import { resolveParams } from "../merge/methods";
 import { postOf, type PostMethod } from "../merge/post";
 import type { StageShape } from "../analysis/types";
 import type { RecipeContext } from "./context";
+import { factsOf } from "./operation";
 
 /** A stage of `recipe.then` with its parameters resolved. */
 export interface Stage {
@@ -33,8 +34,6 @@ export function stageKey({ recipe }: RecipeContext, index: number): string {
   const ref = (model: typeof recipe.base): string => model.hash ?? model.id ?? model.name;
   return JSON.stringify({ post: post.id, models: [recipe.base, ...recipe.models].map(ref).slice(0, post.measures === "both" ? undefined : 1), calibration: recipe.calibration, values: post.passValues(params), before });
 }
-
-const factsOf = (output: PassOutput) => ({ ...output.role, name: output.name, elements: output.elements });
 
 /** What a stage does to each tensor of the model before it. */
 export function stageOps({ plan }: RecipeContext, { post, params }: Stage, findings: ArrayStore): (output: PassOutput) => Promise<TensorOp | undefined> {

@@ -50,7 +50,7 @@ export async function compareOutputs(gpu: Gpu, pass: ComparisonPass): Promise<{ 
   const alike = models.every((m) => m.config.vocab === vocab);
   const widest = Math.max(DEFAULT_LIMITS.maxRows, ...models.map((m) => m.config.hidden));
   const panelBytes = Math.min(pass.panelBytes ?? PANEL_BYTES, alike ? Infinity : 2 * widest * vocab);
-  const done = models.map(({ source, config }, k) =>
+  await meet.all(models.map(({ source, config }, k) =>
     createDecoder(gpu, source, config, { panelBytes }).forward(windows, {
       signal, loss: false,
       onLogitsPanel: async (at, state) => {
@@ -58,12 +58,7 @@ export async function compareOutputs(gpu: Gpu, pass: ComparisonPass): Promise<{ 
         await meet.come(k, { at, state, values: await gpu.readFloats(at.logits, state.rows * at.panel.rows) });
       },
       onBlock: () => pass.onBlock?.(),
-    }).catch((error: unknown) => {
-      meet.end(error);
-      throw error;
     }),
-  );
-  const failed = (await Promise.allSettled(done)).find((d) => d.status === "rejected");
-  if (failed) throw failed.reason;
+  ));
   return { perplexities: models.map((_, k) => comparison.perplexity(k)), divergences: pairs.map((_, i) => comparison.divergence(i)) };
 }

@@ -48,20 +48,15 @@ export async function logitDistances(gpu: Gpu, pass: DistancePass): Promise<numb
   const widest = Math.max(...models.map((m) => Math.max(m.config.hidden, rows)));
   const panelBytes = Math.min(pass.memory?.panelBytes ?? MAX_BINDING_BYTES, alike ? Infinity : 2 * widest * vocab);
   try {
-    const done = models.map(({ source, config }, k) =>
+    await meet.all(models.map(({ source, config }, k) =>
       createDecoder(gpu, source, config, { panelBytes, maxRows: rows }).forward(sequences, {
         signal,
         onLogitsPanel: async (at) => {
           if (at.panel.row0 < vocab) await meet.come(k, at);
         },
         onBlock: () => pass.onBlock?.(),
-      }).catch((error: unknown) => {
-        meet.end(error);
-        throw error;
       }),
-    );
-    const failed = (await Promise.allSettled(done)).find((d) => d.status === "rejected");
-    if (failed) throw failed.reason;
+    ));
     for (const { i, j, squares } of pairs) {
       const values = await gpu.readFloats(squares, rows);
       let row = 0;

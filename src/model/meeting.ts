@@ -21,6 +21,16 @@ export class Meeting<T> {
     for (const { go } of waiting) go();
   }
 
+  /** Waits for all walks. One that fails ends the meeting, so that none waits for it; throws what the first of them threw. */
+  async all(walks: readonly Promise<unknown>[]): Promise<void> {
+    const settled = await Promise.allSettled(walks.map((walk) => walk.catch((error: unknown) => {
+      this.end(error);
+      throw error;
+    })));
+    const failed = settled.find((s) => s.status === "rejected");
+    if (failed) throw failed.reason;
+  }
+
   /** One of them will not come any more. */
   end(error: unknown): void {
     this.failure ??= { error };

@@ -1,7 +1,7 @@
 /** Model folders on disk for the browser to take in, and the folders it hands back. */
 import { closeSync, copyFileSync, cpSync, ftruncateSync, mkdirSync, openSync, readFileSync, readdirSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { fixtures } from "./studio";
+import { fixtures, ROOT } from "./studio";
 
 /** Copies of base and fine-tuned under names that sort base first: dropped folders take their roles in that order. */
 export function copyPair(into: string, set: "qwen2-tiny-f32" | "llama-tiny-bf16"): { base: string; tuned: string } {
@@ -10,6 +10,20 @@ export function copyPair(into: string, set: "qwen2-tiny-f32" | "llama-tiny-bf16"
   cpSync(join(fixtures, set, "base"), base, { recursive: true });
   cpSync(join(fixtures, set, "finetuned"), tuned, { recursive: true });
   return { base, tuned };
+}
+
+/** Copies of the sample pair under names that sort base first. */
+export function copySample(into: string): { base: string; tuned: string } {
+  const [base, tuned] = [join(into, "a-base"), join(into, "b-tuned")];
+  cpSync(join(ROOT, "public/samples/base"), base, { recursive: true });
+  cpSync(join(ROOT, "public/samples/long-cot"), tuned, { recursive: true });
+  return { base, tuned };
+}
+
+/** The bytes behind the header of a folder's model.safetensors: two results of other names have the same. */
+export function tensorsOf(folder: string): Buffer {
+  const file = readFileSync(join(folder, "model.safetensors"));
+  return file.subarray(8 + Number(file.readBigUInt64LE(0)));
 }
 
 /** The header of a safetensors file: length, JSON padded to 8. */

@@ -1,12 +1,11 @@
-import { cpSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { copySample } from "./files";
 import { download, heading, loadFolders, mainAction, measure, terminalMerge, toShape, write } from "./flows";
-import { expect, open, ROOT, test } from "./studio";
+import { expect, open, test } from "./studio";
 
 test("Fisher averaging keeps the whole Fisher over a reload; the terminal writes the same bytes", async ({ studio, folder }) => {
-  const [base, tuned] = [join(folder, "a-base"), join(folder, "b-tuned")];
-  cpSync(join(ROOT, "public/samples/base"), base, { recursive: true });
-  cpSync(join(ROOT, "public/samples/long-cot"), tuned, { recursive: true });
+  const { base, tuned } = copySample(folder);
   await loadFolders(studio, [base, tuned]);
   await toShape(studio);
   await studio.getByRole("combobox", { name: "Method", exact: true }).selectOption("fisher-average");

@@ -1,11 +1,11 @@
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import { largestDifference, readSafetensors, readShards } from "../support/readSafetensors";
 import { readZip } from "../support/readZip";
-import { contents, copyPair } from "./files";
+import { contents, copyPair, copySample } from "./files";
 import { download, heading, loadFolders, mainAction, measure, panel, pasteRecipe, shownRecipe, terminalMerge, toShape, write } from "./flows";
-import { expect, fixtures, ROOT, test } from "./studio";
+import { expect, fixtures, test } from "./studio";
 
 const qwen = join(fixtures, "qwen2-tiny-f32");
 const json = (path: string): unknown => JSON.parse(readFileSync(path, "utf8"));
@@ -119,9 +119,7 @@ test("bfloat16 with random inputs, norm calibration and the defaults: the termin
 });
 
 test("TIES without a Fisher, as float32 in shards of 1 MiB with tokenizer files: the terminal writes the same bytes", async ({ studio, folder }) => {
-  const [base, tuned] = [join(folder, "a-base"), join(folder, "b-tuned")];
-  cpSync(join(ROOT, "public/samples/base"), base, { recursive: true });
-  cpSync(join(ROOT, "public/samples/long-cot"), tuned, { recursive: true });
+  const { base, tuned } = copySample(folder);
   await loadFolders(studio, [base, tuned]);
   await toShape(studio);
   await studio.getByRole("combobox", { name: "Method", exact: true }).selectOption({ label: "TIES" });

@@ -1,6 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { memoryFile } from "../../src/core/files";
+import { parseProblems } from "../../src/core/problems";
+import type { Problem } from "../../src/core/trying";
 import type { Checkpoint, FloatDtype, TensorSource } from "../../src/core/tensors";
 import { openCheckpoint } from "../../src/formats/checkpoint";
 import { readSafetensorsHeader } from "../../src/formats/safetensors";
@@ -13,8 +15,18 @@ export const fixturePath = (...parts: string[]): string => join(FIXTURES, ...par
 export async function fixtureCheckpoint(...parts: string[]): Promise<Checkpoint> {
   const folder = fixturePath(...parts);
   if (!existsSync(folder)) throw new Error(`no fixture folder ${folder}`);
-  return openCheckpoint(basename(folder), readdirSync(folder).map((path) => memoryFile(path, new Uint8Array(readFileSync(join(folder, path))))));
+  return memoryCheckpoint(folder);
 }
+
+const SAMPLES = new URL("../../public/samples/", import.meta.url).pathname;
+
+/** A model of the sample pair, "base" or "long-cot", read whole. */
+export const sampleCheckpoint = (name: string): Promise<Checkpoint> => memoryCheckpoint(join(SAMPLES, name));
+
+/** The first problems of the sample pair. */
+export const sampleProblems = (count: number): Problem[] => parseProblems("problems.jsonl", readFileSync(join(SAMPLES, "problems.jsonl"), "utf8")).problems.slice(0, count);
+
+const memoryCheckpoint = (folder: string): Promise<Checkpoint> => openCheckpoint(basename(folder), readdirSync(folder).map((path) => memoryFile(path, new Uint8Array(readFileSync(join(folder, path))))));
 
 /** One safetensors file of the fixtures: Fisher, masks, reference tensors. */
 export async function fixtureTensors(...parts: string[]): Promise<TensorSource> {

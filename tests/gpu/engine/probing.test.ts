@@ -1,14 +1,8 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { memoryFile } from "../../../src/core/files";
-import type { Checkpoint } from "../../../src/core/tensors";
 import type { TryModel } from "../../../src/core/trying";
-import { openCheckpoint } from "../../../src/formats/checkpoint";
 import { bench, recipeFor, watchedGpu, type Bench } from "../../support/engineBench";
+import { sampleCheckpoint } from "../../support/nodeCheckpoint";
 
-const SAMPLES = new URL("../../../public/samples/", import.meta.url).pathname;
-const sample = (name: string): Promise<Checkpoint> => openCheckpoint(name, readdirSync(join(SAMPLES, name)).map((path) => memoryFile(path, new Uint8Array(readFileSync(join(SAMPLES, name, path))))));
 const nothing = () => undefined;
 const TEXT = "47+7+3+7=?\n<think>\n47+7=54\n54+3=57\n57+7=64\n</think>\nanswer=64";
 const model = (id: string): TryModel => ({ kind: "model", id });
@@ -20,7 +14,7 @@ describe("a probe of the sample pair", () => {
   const probe = (...models: TryModel[]) => b.engine.probe("probe", models, TEXT, nothing);
 
   beforeAll(async () => {
-    b = bench((await watchedGpu()).gpu, { base: await sample("base"), finetuned: await sample("long-cot") });
+    b = bench((await watchedGpu()).gpu, { base: await sampleCheckpoint("base"), finetuned: await sampleCheckpoint("long-cot") });
   });
 
   test("orders a good merge before a wrecked one, and says of that one alone that it looks broken", async () => {

@@ -1,22 +1,17 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { acmInformation, acmLambda } from "../../../src/activations/acm";
 import { aimFactors, inputMeans } from "../../../src/activations/aim";
-import { memoryFile } from "../../../src/core/files";
 import type { Calibration, PostStage, Recipe } from "../../../src/core/recipe";
 import type { Checkpoint } from "../../../src/core/tensors";
-import { openCheckpoint } from "../../../src/formats/checkpoint";
 import { calibrationSequences } from "../../../src/text/calibration";
 import { expectClose } from "../../support/compare";
 import { bench, recipeFor, valuesOf, watchedGpu, type Bench } from "../../support/engineBench";
+import { sampleCheckpoint, sampleProblems } from "../../support/nodeCheckpoint";
 import { testGpu } from "../../support/gpu";
 import { withValues } from "../../support/perturbed";
 
-const SAMPLES = new URL("../../../public/samples/", import.meta.url).pathname;
-const sample = (name: string): Promise<Checkpoint> => openCheckpoint(name, readdirSync(join(SAMPLES, name)).map((path) => memoryFile(path, new Uint8Array(readFileSync(join(SAMPLES, name, path))))));
 
-const texts = readFileSync(join(SAMPLES, "problems.jsonl"), "utf8").trim().split("\n").slice(0, 6).map((line) => (JSON.parse(line) as { prompt: string }).prompt);
+const texts = sampleProblems(6).map((p) => p.prompt);
 const calibration: Calibration = { source: "given", name: "problems", texts, samples: 6, maxTokens: 64, seed: 1 };
 
 /** Stages on the real pair, whose tokenizer reads the texts: the merge before a stage is never written. */
@@ -28,7 +23,7 @@ describe("stages after a merge", () => {
   const recipe = (method: string, params: Recipe["params"], then: PostStage[]): Recipe => ({ ...recipeFor(method, params), then, calibration, output: { dtype: "F32", maxShardBytes: 1 << 30, name: "merged" } });
 
   beforeAll(async () => {
-    [base, tuned] = [await sample("base"), await sample("long-cot")];
+    [base, tuned] = [await sampleCheckpoint("base"), await sampleCheckpoint("long-cot")];
     b = bench((await watchedGpu()).gpu, { base, finetuned: tuned });
     sequences = await calibrationSequences(calibration, base);
   });

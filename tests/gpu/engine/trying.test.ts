@@ -1,16 +1,10 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { memoryFile } from "../../../src/core/files";
 import type { Recipe } from "../../../src/core/recipe";
-import type { Checkpoint } from "../../../src/core/tensors";
-import { GREEDY_OPTIONS, type Problem, type TryOptions, type TryPiece } from "../../../src/core/trying";
-import { openCheckpoint } from "../../../src/formats/checkpoint";
+import { GREEDY_OPTIONS, type TryOptions, type TryPiece } from "../../../src/core/trying";
 import { bench, recipeFor, watchedGpu, type Bench } from "../../support/engineBench";
+import { sampleCheckpoint, sampleProblems } from "../../support/nodeCheckpoint";
 
-const SAMPLES = new URL("../../../public/samples/", import.meta.url).pathname;
-const sample = (name: string): Promise<Checkpoint> => openCheckpoint(name, readdirSync(join(SAMPLES, name)).map((path) => memoryFile(path, new Uint8Array(readFileSync(join(SAMPLES, name, path))))));
-const problems = readFileSync(join(SAMPLES, "problems.jsonl"), "utf8").trim().split("\n").slice(0, 6).map((line) => JSON.parse(line) as Problem);
+const problems = sampleProblems(6);
 const raw: TryOptions = { ...GREEDY_OPTIONS, prompt: "raw", maxNewTokens: 120 };
 const nothing = () => undefined;
 
@@ -21,7 +15,7 @@ describe("answers of the sample pair", () => {
   const ask = (model: Parameters<Bench["engine"]["generate"]>[1], prompts: string[], options = raw, onPiece: (piece: TryPiece) => void = nothing) => b.engine.generate("try", model, prompts, options, nothing, onPiece);
 
   beforeAll(async () => {
-    b = bench((await watchedGpu()).gpu, { base: await sample("base"), finetuned: await sample("long-cot") });
+    b = bench((await watchedGpu()).gpu, { base: await sampleCheckpoint("base"), finetuned: await sampleCheckpoint("long-cot") });
   });
 
   test("the transcripts that PyTorch wrote, streamed piece by piece", async () => {

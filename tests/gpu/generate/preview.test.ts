@@ -1,29 +1,24 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect, test } from "vitest";
-import { memoryFile } from "../../../src/core/files";
 import type { Checkpoint } from "../../../src/core/tensors";
 import { openRecipe } from "../../../src/engine/context";
 import { PassStore } from "../../../src/engine/passStore";
 import { planWork } from "../../../src/engine/work";
 import { virtualCheckpoint } from "../../../src/export/virtual";
-import { openCheckpoint } from "../../../src/formats/checkpoint";
 import { createGenerator } from "../../../src/generate/generator";
 import { stopIds } from "../../../src/generate/stopIds";
 import { parseModelConfig } from "../../../src/model/config";
 import { createDecoder } from "../../../src/model/decoder";
 import { tokenizerOf } from "../../../src/text/tokenizer";
 import { bench, recipeFor, tensorBytesOf, watchedGpu } from "../../support/engineBench";
+import { sampleCheckpoint, sampleProblems } from "../../support/nodeCheckpoint";
 import { testGpu } from "../../support/gpu";
 
-const SAMPLES = new URL("../../../public/samples/", import.meta.url).pathname;
-const sample = (name: string): Promise<Checkpoint> => openCheckpoint(name, readdirSync(join(SAMPLES, name)).map((path) => memoryFile(path, new Uint8Array(readFileSync(join(SAMPLES, name, path))))));
 
-const problems = readFileSync(join(SAMPLES, "problems.jsonl"), "utf8").trim().split("\n").slice(0, 2).map((line) => (JSON.parse(line) as { prompt: string }).prompt);
+const problems = sampleProblems(2).map((p) => p.prompt);
 
 /** The merge of a pair that is never written, and the same merge written and opened again. */
 test("a preview of FIM-TIES answers as its export does, from the same bytes", async () => {
-  const [base, finetuned] = [await sample("base"), await sample("long-cot")];
+  const [base, finetuned] = [await sampleCheckpoint("base"), await sampleCheckpoint("long-cot")];
   const b = bench((await watchedGpu()).gpu, { base, finetuned });
   const recipe = recipeFor("fim-ties", { N: 2, len: 16 });
   const { signal } = new AbortController();

@@ -35,6 +35,9 @@ export function ThenStages() {
         const post = posts.find((p) => p.id === stage.method);
         if (!post) return null;
         const kept = keptSentence(shares?.[at]);
+        const fields = (advanced: boolean) => Object.entries(post.params).filter(([, spec]) => (spec.advanced ?? false) === advanced).map(([name, spec]) => (
+          <ParamField key={name} spec={spec} value={stage.params[name] ?? spec.default} onChange={(value) => change(at, { ...stage.params, [name]: value })} onReset={() => change(at, Object.fromEntries(Object.entries(stage.params).filter(([key]) => key !== name)))} />
+        ));
         return (
           <div key={`${at} ${stage.method}`} className="stage stack">
             <div className="row between">
@@ -42,15 +45,11 @@ export function ThenStages() {
               <button type="button" className="btn icon s" aria-label={`Remove ${post.label}`} disabled={busy} onClick={() => setThen(then.filter((_, i) => i !== at))}><Icon name="close" small /></button>
             </div>
             <p className="tiny muted">{post.summary}{kept && ` ${kept}`}</p>
-            {Object.entries(post.params).filter(([, spec]) => !spec.advanced).map(([name, spec]) => (
-              <ParamField key={name} spec={spec} value={stage.params[name] ?? spec.default} onChange={(value) => change(at, { ...stage.params, [name]: value })} onReset={() => change(at, Object.fromEntries(Object.entries(stage.params).filter(([key]) => key !== name)))} />
-            ))}
+            {fields(false)}
             <details>
               <summary><Icon name="chevronRight" small className="chev" />More of {post.label}</summary>
               <div className="stack more-options">
-                {Object.entries(post.params).filter(([, spec]) => spec.advanced).map(([name, spec]) => (
-                  <ParamField key={name} spec={spec} value={stage.params[name] ?? spec.default} onChange={(value) => change(at, { ...stage.params, [name]: value })} onReset={() => change(at, Object.fromEntries(Object.entries(stage.params).filter(([key]) => key !== name)))} />
-                ))}
+                {fields(true)}
               </div>
             </details>
           </div>
