@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { StudioError } from "../core/errors";
-import { parseProblems } from "../core/problems";
+import { drawProblems, parseProblems, tierSizes } from "../core/problems";
 import type { Recipe } from "../core/recipe";
 import { GREEDY_OPTIONS, type Evaluation, type TryModel, type TryOptions } from "../core/trying";
 import { needsCalibration, withCalibration } from "../core/calibration";
@@ -19,7 +19,7 @@ const USAGE = `npm run evaluate -- --base DIR --model DIR [--model DIR]... --pro
   Answers every problem with the base, each fine-tuned model, and the merge of every --recipe and --method, none of which is
   written. Prints accuracy and length of each.
   --problems FILE       lines of {"prompt": ..., "answer": ..., "tier": optional}
-  --count N             the first N problems; all when absent
+  --count N             N problems, of each tier its share, the first ones; all when absent
   --samples N           answers per problem, for maj@N; 1
   --temperature T       0 is greedy
   --top-p P, --top-k K, --seed N
@@ -66,7 +66,7 @@ async function evaluate(args: string[], cwd: string): Promise<void> {
   if (!base || models.length === 0 || !flags.problems) throw bad(`The arguments --base, --model and --problems are needed.\n${USAGE}`);
   const file = resolve(cwd, flags.problems[0]!);
   const all = parseProblems(flags.problems[0]!, await readText(file, "the problems")).problems;
-  const problems = all.slice(0, numberFlag(flags, "count", all.length, 1));
+  const problems = drawProblems(all, numberFlag(flags, "count", all.length, 1));
   const samples = numberFlag(flags, "samples", 1, 1);
 
   const library = diskLibrary();
@@ -94,7 +94,8 @@ async function evaluate(args: string[], cwd: string): Promise<void> {
       const recipe = await methodRecipe(engine, text, base, models);
       asked.push({ label: text, model: { kind: "merge", recipe }, recipe });
     }
-    say(`${problems.length} problems, ${asked.length} models, ${options.temperature === 0 ? "greedy" : `temperature ${options.temperature}, seed ${options.seed}`}, ${options.prompt === "raw" ? "prompts as they are" : "by chat template"}, at most ${options.maxNewTokens} new tokens; stops at ${facts.stops.map((s) => `${s.id} (${s.from.join(", ")})`).join(", ")}.`);
+    const tiers = [...tierSizes(problems)].flatMap(([tier, n]) => (tier === undefined ? [] : `${n} ${tier}`));
+    say(`${problems.length} of ${all.length} problems${tiers.length > 0 && tiers.length <= 6 ? ` (${tiers.join(", ")})` : ""}, ${asked.length} models, ${options.temperature === 0 ? "greedy" : `temperature ${options.temperature}, seed ${options.seed}`}, ${options.prompt === "raw" ? "prompts as they are" : "by chat template"}, at most ${options.maxNewTokens} new tokens; stops at ${facts.stops.map((s) => `${s.id} (${s.from.join(", ")})`).join(", ")}.`);
     const rows: { label: string; evaluation: Evaluation; recipe?: Recipe }[] = [];
     for (const { label, model, recipe } of asked) {
       const evaluation = await engine.evaluate("evaluate", model, problems, options, onProgress, () => undefined);

@@ -3,11 +3,11 @@ import { StudioError } from "./errors";
 import { jsonObjects } from "./jsonLines";
 import type { Problem } from "./trying";
 
-/** Problems with known answers, as an evaluation draws them: always the first n, so that two models see the same ones. */
+/** Problems with known answers, in the order of their file. */
 export interface ProblemSet {
   /** Of the file. */
   name: string;
-  /** Tells sets apart: FNV-1a (32 bits) over prompts and answers, hex. */
+  /** Tells sets apart: FNV-1a (32 bits) over prompts, answers and tiers, hex. */
   key: string;
   problems: Problem[];
 }
@@ -41,8 +41,29 @@ export async function readProblems(file: File): Promise<ProblemSet> {
   return parseProblems(file.name, decodeText(file.name, new Uint8Array(await file.arrayBuffer())));
 }
 
+/** How many problems each tier has, in the order in which tiers come; those without one are a tier of their own. */
+export function tierSizes(problems: readonly Problem[]): Map<string | undefined, number> {
+  const sizes = new Map<string | undefined, number>();
+  for (const { tier } of problems) sizes.set(tier, (sizes.get(tier) ?? 0) + 1);
+  return sizes;
+}
+
+/**
+ * `count` of the problems, always the same ones: of a tier with k of all n problems the first count·k/n, rounded so that the sum is
+ * `count` (largest remainders first, of equal ones the tier that comes first), in the order of the file. Without tiers: the first ones.
+ */
+export function drawProblems(problems: readonly Problem[], count: number): Problem[] {
+  const n = problems.length;
+  if (count >= n) return [...problems];
+  const shares = [...tierSizes(problems)].map(([tier, size]) => ({ tier, left: Math.floor((count * size) / n), remainder: (count * size) % n }));
+  const missing = count - shares.reduce((sum, share) => sum + share.left, 0);
+  for (const share of [...shares].sort((a, b) => b.remainder - a.remainder).slice(0, missing)) share.left++;
+  const byTier = new Map(shares.map((share) => [share.tier, share]));
+  return problems.filter(({ tier }) => byTier.get(tier)!.left-- > 0);
+}
+
 function fingerprint(problems: readonly Problem[]): string {
   let hash = 0x811c9dc5;
-  for (const unit of JSON.stringify(problems.map(({ prompt, answer }) => [prompt, answer]))) hash = Math.imul(hash ^ unit.codePointAt(0)!, 0x01000193) >>> 0;
+  for (const unit of JSON.stringify(problems.map(({ prompt, answer, tier }) => [prompt, answer, tier]))) hash = Math.imul(hash ^ unit.codePointAt(0)!, 0x01000193) >>> 0;
   return hash.toString(16).padStart(8, "0");
 }

@@ -1,5 +1,6 @@
 import type { Recipe } from "../../core/recipe";
-import type { TryFacts } from "../../core/trying";
+import { drawProblems } from "../../core/problems";
+import type { Problem, TryFacts } from "../../core/trying";
 import type { MethodInfo } from "../../engine/api";
 import { shortHash } from "../ui/format";
 import { frontOptions, summarise } from "./runs";
@@ -76,6 +77,8 @@ export function optionsOf(form: TryForm, facts: StudioState["tryFacts"], own: Tr
 }
 
 export const problemCount = (s: Pick<StudioState, "problemSet" | "problemCount">): number => Math.min(s.problemSet?.problems.length ?? 0, s.problemCount ?? USUAL_PROBLEMS);
+/** What is asked: as many of the set as are wanted, of every tier its share. */
+export const chosenProblems = (s: Pick<StudioState, "problemSet" | "problemCount">): Problem[] => drawProblems(s.problemSet?.problems ?? [], problemCount(s));
 export const setKey = (s: Pick<StudioState, "problemSet" | "problemCount">): string => (s.problemSet ? `${s.problemSet.key}/${problemCount(s)}` : "");
 /** The form's samples count only where there is chance in an answer. */
 export const samplesOf = (s: Pick<StudioState, "samples" | "tryForm">): number => (s.tryForm.sampling === "sample" ? s.samples : 1);

@@ -1,4 +1,5 @@
 import { StudioError, toStudioError } from "../../core/errors";
+import { drawProblems } from "../../core/problems";
 import { without } from "./checkpoints";
 import { optionsOf } from "./contenders";
 import type { Slice } from "./env";
@@ -23,7 +24,7 @@ export const createSweep: Slice<SweepSlice> = (set, get, env) => {
       return { tokens: answer!.tokens, text: answer!.text };
     }
     const count = sweepProblems(s, form);
-    const done = await env.engine.evaluate(jobId, model, s.problemSet!.problems.slice(0, count), { ...options, samples: 1 }, onProgress, () => undefined);
+    const done = await env.engine.evaluate(jobId, model, drawProblems(s.problemSet!.problems, count), { ...options, samples: 1 }, onProgress, () => undefined);
     const score: TryScore = { time: Date.now(), set: `${s.problemSet!.key}/${count}`, problems: s.problemSet!.name, options, samples: 1, summary: done.summary, majority: [] };
     return { ...(done.recipeHash === undefined ? {} : { recipeHash: done.recipeHash }), accuracy: done.summary.accuracy.mean, tokens: done.summary.length.mean, score };
   };

@@ -3,7 +3,7 @@ import type { Progress } from "../../core/progress";
 import { readProblems } from "../../core/problems";
 import type { EvaluatedItem, TryPiece } from "../../core/trying";
 import { without } from "./checkpoints";
-import { contenders, DEFAULT_FORM, optionsOf, problemCount, sameRecipe, samplesOf, setKey } from "./contenders";
+import { chosenProblems, contenders, DEFAULT_FORM, optionsOf, problemCount, sameRecipe, samplesOf, setKey } from "./contenders";
 import { recordRun } from "./runs";
 import { sameSettings, withScore } from "./scores";
 import { fetchSampleProblems } from "./sample";
@@ -74,7 +74,7 @@ export const createTrying: Slice<TrySlice> = (set, get, env) => {
   const evaluateOne = async (c: Contender, jobId: string): Promise<void> => {
     set({ liveItems: [] });
     const { problemSet, tryForm } = get();
-    const problems = problemSet!.problems.slice(0, problemCount(get()));
+    const problems = chosenProblems(get());
     const options = optionsOf(tryForm, get().tryFacts, await factsOf(c));
     const [samples, key] = [samplesOf(get()), setKey(get())];
     const items: EvaluatedItem[] = [];

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { StudioError } from "../../../src/core/errors";
-import { parseProblems, readProblems } from "../../../src/core/problems";
+import { drawProblems, parseProblems, readProblems, tierSizes } from "../../../src/core/problems";
 
 const caught = (content: string): StudioError => {
   try {
@@ -25,6 +25,20 @@ describe("problems of a .jsonl file", () => {
     const key = (name: string, answer: string): string => parseProblems(name, JSON.stringify({ prompt: "p", answer })).key;
     expect(key("a.jsonl", "1")).toBe(key("b.jsonl", "1"));
     expect(key("a.jsonl", "1")).not.toBe(key("a.jsonl", "2"));
+  });
+
+  test("a part of them has of each tier its share, the first ones, in the order of the file", () => {
+    const set = (tiers: string): ReturnType<typeof parseProblems>["problems"] => [...tiers].map((tier, i) => ({ prompt: `p${i}`, answer: "1", ...(tier === "-" ? {} : { tier }) }));
+    const drawn = (tiers: string, count: number): string => drawProblems(set(tiers), count).map((p) => p.prompt.slice(1)).join(" ");
+    expect(drawn("aaaabbbb", 4)).toBe("0 1 4 5");
+    expect(drawn("aaaabbbb", 3)).toBe("0 1 4");
+    expect(drawn("abababbb", 4)).toBe("0 1 2 3"); // 1.5 and 2.5: of equal remainders the first tier's
+    expect(drawn("aaaaaaabbb", 4)).toBe("0 1 2 7"); // 2.8 and 1.2
+    expect(drawn("aaaaaaaaab", 4)).toBe("0 1 2 3"); // 3.6 and 0.4
+    expect(drawn("----aa", 3)).toBe("0 1 4");
+    expect(drawn("------", 2)).toBe("0 1");
+    expect(drawn("abc", 7)).toBe("0 1 2");
+    expect([...tierSizes(drawProblems(set("aab-b"), 5))]).toEqual([["a", 2], ["b", 2], [undefined, 1]]);
   });
 
   test.each([
@@ -50,6 +64,6 @@ describe("problems of a .jsonl file", () => {
     const { problems } = await readProblems(new File([bytes], "problems.jsonl"));
     expect(problems).toHaveLength(300);
     expect(problems[0]).toEqual({ prompt: "71*4+7-1=?\n", answer: "90", tier: "easy" });
-    expect(new Set(problems.map((p) => p.tier)).size).toBe(2);
+    expect([...tierSizes(drawProblems(problems, 60))]).toEqual([["easy", 30], ["hard", 30]]);
   });
 });

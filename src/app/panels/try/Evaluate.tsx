@@ -1,4 +1,6 @@
 import { useMemo, useRef, useState } from "react";
+import { drawProblems, tierSizes } from "../../../core/problems";
+import type { Problem } from "../../../core/trying";
 import { AccuracyLength } from "../../charts/AccuracyLength";
 import { zoomNote } from "../../charts/accuracyAxes";
 import { ChartPanel } from "../../charts/ChartPanel";
@@ -81,7 +83,7 @@ function Form() {
           <RunButton label="Evaluate" disabled={most === 0} onRun={() => void evaluate()} />
           <div className="set">
             <NumberSetting label="Problems" min={1} max={set.problems.length} value={most} onChange={setCount} />
-            <span className="muted">of {count(set.problems.length)}, the first ones</span>
+            <span className="muted">of {count(set.problems.length)}{most < set.problems.length && (tiersOf(drawProblems(set.problems, most)) || ", the first ones")}</span>
             {sampled && <NumberSetting label="Answers per problem" width={44} min={1} max={32} value={samples} onChange={setSamples} />}
             <Settings />
           </div>
@@ -102,10 +104,10 @@ function Working() {
   return <div className="bar working" role="progressbar" aria-valuenow={progressPercent(fraction)} aria-valuemin={0} aria-valuemax={100} aria-label={`${name} answers problems`}><i style={{ width: `${fraction * 100}%` }} /></div>;
 }
 
-function tiersOf(problems: readonly { tier?: string }[]): string {
-  const tiers = new Map<string, number>();
-  for (const { tier } of problems) if (tier !== undefined) tiers.set(tier, (tiers.get(tier) ?? 0) + 1);
-  return tiers.size === 0 || tiers.size > 6 ? "" : `: ${[...tiers].map(([tier, n]) => `${count(n)} ${tier}`).join(", ")}`;
+/** ": 150 easy, 150 hard"; nothing where there are no tiers, or too many to be read. */
+function tiersOf(problems: readonly Problem[]): string {
+  const tiers = [...tierSizes(problems)].flatMap(([tier, n]) => (tier === undefined ? [] : `${count(n)} ${tier}`));
+  return tiers.length === 0 || tiers.length > 6 ? "" : `: ${tiers.join(", ")}`;
 }
 
 function useScores(): ScoreRow[] {

@@ -1,7 +1,8 @@
-import { useId, useState } from "react";
+import { useId, useMemo, useState } from "react";
 import type { JudgedAnswer } from "../../../core/trying";
 import type { Contender } from "../../state";
-import { useStudio } from "../../state/useStudio";
+import { chosenProblems } from "../../state/contenders";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { count } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { itemRows, type ItemRow } from "./evaluateModel";
@@ -14,7 +15,8 @@ const PAGE = 60;
 export function Items() {
   const id = useId();
   const results = useResults();
-  const problems = useStudio((s) => s.problemSet?.problems) ?? [];
+  const [problemSet, problemCount] = useStudio(useShallow((s) => [s.problemSet, s.problemCount]));
+  const problems = useMemo(() => chosenProblems({ problemSet, problemCount }), [problemSet, problemCount]);
   const [only, setOnly] = useState<"all" | "differ">("all");
   const [shown, setShown] = useState(PAGE);
   const columns = results.filter((r) => r.result !== undefined);
