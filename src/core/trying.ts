@@ -30,8 +30,10 @@ export interface TryFacts {
   context: number | undefined;
   /** From generation_config.json, for the form. */
   maxNewTokens: number | undefined;
-  /** Set where the weights do not fit the GPU budget: they are read again for every token. */
+  /** Set where the weights do not fit the GPU budget: bytes of the models' files that are read again for every token. */
   bytesPerToken: number | undefined;
+  /** What these reads alone take at the speed of all reads so far; undefined where none was slow enough to be timed. */
+  secondsPerToken: number | undefined;
 }
 
 export type StopReason = "stop id" | "length" | "context" | "cancelled";
@@ -44,7 +46,10 @@ export interface TryAnswer {
   /** Length with the stop id, as lengths are usually counted. */
   tokens: number;
   stop: StopReason;
+  /** The token that ended it, of "stop id". */
+  stopId?: number | undefined;
   seconds: number;
+  /** After the first token, which the prompt has to be read for. */
   tokensPerSecond: number;
 }
 

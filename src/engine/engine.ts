@@ -261,7 +261,7 @@ export function createEngine(env: EngineEnv): EngineApi {
       return env.readFisherFile?.(await keyOf(await open(recipe)));
     },
 
-    tryFacts: async (model) => trying.facts(await trying.host.answering(model.kind === "model" ? model : { kind: "model", id: model.recipe.base.id ?? model.recipe.base.name }, "", new AbortController().signal, () => undefined)),
+    tryFacts: async (model) => trying.facts(await trying.host.answering(model.kind === "model" ? model : { kind: "model", id: model.recipe.base.id ?? model.recipe.base.name }, "", new AbortController().signal, () => undefined), model.kind === "merge" ? 1 + model.recipe.models.length : 1),
     generate: (jobId, model, prompts, options, onProgress, onPiece) => tried(jobId, model, onProgress, (answering, signal) => trying.generate(answering, jobId, prompts, options, signal, onProgress, onPiece)),
     evaluate: (jobId, model, problems, options, onProgress, onItem) => tried(jobId, model, onProgress, (answering, signal) => trying.evaluate(answering, jobId, problems, options, signal, onProgress, onItem)),
     probe: (jobId, models, text, onProgress) => jobs.run(jobId, (signal) => probeModels(trying, models, text, { jobId, signal, onProgress })),

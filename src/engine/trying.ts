@@ -6,7 +6,7 @@ import type { EvaluatedItem, Evaluation, Problem, TryAnswer, TryFacts, TryModel,
 import { chatTemplateOf } from "../analysis/preflightTokens";
 import { byTier, isRight, majorityCurve, summarise, type JudgedProblem, type Response } from "../evaluate/metrics";
 import { parseJsonRecord } from "../formats/checkpoint";
-import { createGenerator, type Generated, type Generator } from "../generate/generator";
+import { createGenerator, planGenerator, type Generated, type Generator } from "../generate/generator";
 import { stopIds } from "../generate/stopIds";
 import type { Gpu } from "../gpu/gpu";
 import { parseModelConfig } from "../model/config";
@@ -77,8 +77,12 @@ export class Trying {
 
   constructor(readonly host: TryHost) {}
 
-  async facts(answering: Answering): Promise<TryFacts> {
+  /** `inputs`: files that each weight is made from, 1 for a stored model. */
+  async facts(answering: Answering, inputs = 1): Promise<TryFacts> {
     requireForward(answering);
+    const { resources } = this.host;
+    const streamed = inputs * planGenerator(answering.files, parseModelConfig(answering.files.config), resources.gpuBytes).streamedBytesPerStep;
+    const rate = resources.seen.readBytes;
     const generation = await answering.files.text("generation_config.json");
     const limit = generation === undefined ? undefined : parseJsonRecord(generation, "generation_config.json").max_new_tokens;
     const context = answering.files.config.max_position_embeddings;
@@ -87,7 +91,8 @@ export class Trying {
       chatTemplate: (await chatTemplateOf(answering.files)) !== undefined,
       context: typeof context === "number" ? context : undefined,
       maxNewTokens: typeof limit === "number" ? limit : undefined,
-      bytesPerToken: undefined,
+      bytesPerToken: streamed > 0 ? streamed : undefined,
+      secondsPerToken: streamed > 0 && rate !== undefined ? streamed / rate : undefined,
     };
   }
 

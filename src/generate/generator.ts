@@ -38,6 +38,7 @@ export interface Generated {
   tokens: number;
   /** From when its prompt was begun to its last token, in company of the batch. */
   seconds: number;
+  /** From its first token to its last, since the first one waits for the prompt; of a single token, with the prompt. */
   tokensPerSecond: number;
 }
 
@@ -78,6 +79,9 @@ const SHORT_PROMPT = 32;
 const DEFAULT_BATCH = 16;
 const MAX_BATCH = 32;
 
+/** What a generator within this budget keeps on the GPU; headers are enough to know. */
+export const planGenerator = (source: TensorSource, config: ModelConfig, budgetBytes: number): WeightPlan => planWeights(source, config, (budgetBytes - stepBytes(config, 1)) * (1 - CACHE_SHARE));
+
 /**
  * A decoder that makes text: prompts by the products of the forward pass, then one token of each sequence at a time, with
  * keys and values in a cache and kernels for few rows. A sequence that ends makes room for the next one. Weights stay on the
@@ -88,7 +92,7 @@ const MAX_BATCH = 32;
 export async function createGenerator(gpu: Gpu, source: TensorSource, config: ModelConfig, options: GeneratorOptions = {}): Promise<Generator> {
   const { budgetBytes = Infinity } = options;
   checkTensors(source, config);
-  const plan = planWeights(source, config, (budgetBytes - stepBytes(config, 1)) * (1 - CACHE_SHARE));
+  const plan = planGenerator(source, config, budgetBytes);
   const weights = await GeneratorWeights.load(gpu, source, config, plan, options);
   return {
     config,
@@ -111,6 +115,8 @@ interface Sequence extends Generated {
   key: number;
   place: number;
   begun: number;
+  /** When the first token was chosen. */
+  first: number;
   ended: boolean;
 }
 
@@ -170,7 +176,7 @@ class Generation {
   private sequence(ids: readonly number[], prompt: number, sample: number): Sequence {
     return {
       index: prompt * this.samples + sample, prompt, sample, ids: [], stop: "cancelled", stopId: undefined, promptTokens: ids.length, tokens: 0, seconds: 0, tokensPerSecond: 0,
-      all: [...ids], seen: new Set(ids), cached: 0, key: samplingKey(this.sampling.seed, ids, sample), place: -1, begun: 0, ended: false,
+      all: [...ids], seen: new Set(ids), cached: 0, key: samplingKey(this.sampling.seed, ids, sample), place: -1, begun: 0, first: 0, ended: false,
     };
   }
 
@@ -214,7 +220,7 @@ class Generation {
   private take(s: Sequence, logits: Float32Array): void {
     const step = s.ids.length;
     const id = chooseToken(logits, this.sampling, s.seen, s.key, step);
-    s.tokens++;
+    if (s.tokens++ === 0) s.first = performance.now();
     if (this.stops.has(id)) {
       s.stopId = id;
       return this.end(s, "stop id");
@@ -237,8 +243,10 @@ class Generation {
   private end(s: Sequence, stop: StopReason): void {
     s.ended = true;
     s.stop = stop;
-    s.seconds = s.begun > 0 ? (performance.now() - s.begun) / 1000 : 0;
-    s.tokensPerSecond = s.seconds > 0 ? s.tokens / s.seconds : 0;
+    const now = performance.now();
+    s.seconds = s.begun > 0 ? (now - s.begun) / 1000 : 0;
+    const [tokens, seconds] = s.tokens > 1 ? [s.tokens - 1, (now - s.first) / 1000] : [s.tokens, s.seconds];
+    s.tokensPerSecond = seconds > 0 ? tokens / seconds : 0;
     this.options.onEnd?.(s.index, answerOf(s));
   }
 }

@@ -3,7 +3,7 @@ import type { EvaluatedItem, Evaluation, JudgedAnswer, MeanInterval, Probe, Prob
 /** Canned answers of three kinds of models: short, long with thinking, and in between. Plausible, not measured. */
 export const fakeTryFacts = (): TryFacts => ({
   stops: [{ id: 151643, text: "<|endoftext|>", from: ["generation_config.json", "config.json"] }, { id: 151645, text: "<|im_end|>", from: ["tokenizer_config.json"] }],
-  chatTemplate: true, context: 4096, maxNewTokens: undefined, bytesPerToken: undefined,
+  chatTemplate: true, context: 4096, maxNewTokens: undefined, bytesPerToken: undefined, secondsPerToken: undefined,
 });
 
 const SHORT = "To find the total distance, find the speed in each part.\n\nSpeed in the first part: 180 / 2.5 = 72 km/h.\n\nSpeed in the second part: 72 − 12 = 60 km/h.\n\nDistance in the second part: 60 × 1.5 = 90 km.\n\n\\boxed{270}";

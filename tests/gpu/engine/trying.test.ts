@@ -69,6 +69,18 @@ describe("answers of the sample pair", () => {
     await expect(b.engine.tryFacts(base)).resolves.toMatchObject({ chatTemplate: false, context: 256, maxNewTokens: 220, stops: [{ id: 0, text: "<|endoftext|>" }] });
   });
 
+  test("weights that do not fit the budget are told in bytes for each token, of a merge those of all its files", async () => {
+    const [base, merge] = [{ kind: "model", id: "base" } as const, { kind: "merge", recipe: ties } as const];
+    const { gpuBytes } = await b.engine.budgets();
+    expect((await b.engine.tryFacts(base)).bytesPerToken).toBeUndefined();
+    await b.engine.budgets({ gpuBytes: 32 * 1024 ** 2 });
+    const [one, two] = [await b.engine.tryFacts(base), await b.engine.tryFacts(merge)];
+    await b.engine.budgets({ gpuBytes });
+    // 483,744 parameters in BF16; vectors go up as F32.
+    expect(one.bytesPerToken! / (2 * 483_744)).toBeCloseTo(1, 1);
+    expect(two.bytesPerToken).toBe(2 * one.bytesPerToken!);
+  });
+
   test("cancelled in the middle it ends; weights that were given back are made again", async () => {
     let told = 0;
     const going = ask({ kind: "model", id: "finetuned" }, problems.map((p) => p.prompt), { ...raw, maxNewTokens: 220 }, () => {
