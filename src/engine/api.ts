@@ -251,6 +251,18 @@ export interface UnfinishedExport {
   startedAt: number;
 }
 
+/** A merged model that was written and passed its checks, and waits in the browser for its downloads, from this visit or an earlier one. */
+export interface FinishedExport {
+  id: string;
+  recipe: Recipe;
+  /** As it was after writing; it has `staged`. */
+  report: ExportReport;
+  /** Milliseconds since 1970. */
+  finishedAt: number;
+  /** Those of `report.staged.paths` that were downloaded. */
+  downloaded: string[];
+}
+
 export interface VerifyCheck {
   id: string;
   label: string;
@@ -273,8 +285,8 @@ export interface ExportReport {
   /** What the time of each phase went to, the pass that came before it left out. */
   phases?: PhaseTimes[];
   reads?: ReadCounts;
-  /** For `stage` and `zip`: what `stagedFile` can be asked for. */
-  staged?: { id: string; paths: string[] };
+  /** For `stage` and `zip`: what `stagedFile` can be asked for, and what it takes of the browser's storage. */
+  staged?: { id: string; paths: string[]; bytes: number };
 }
 
 // ---------------------------------------------------------------- the engine
@@ -328,7 +340,11 @@ export interface EngineApi {
   unfinishedExports(): Promise<UnfinishedExport[]>;
   /** Removes what such an export has written. */
   discardUnfinished(id: string): Promise<void>;
+  /** Results that wait for their downloads: they outlive a reload, until `discardStage`. */
+  finishedExports(): Promise<FinishedExport[]>;
+  /** A file of a stage of this visit or of a finished export; it counts as downloaded. */
   stagedFile(stageId: string, path: string): Promise<File>;
+  /** Removes the files. Throws "busy" while another tab shows them. */
   discardStage(stageId: string): Promise<void>;
   /** Makes a staged result a stored model where it lies, without a copy; the stage is not discarded any more. */
   useAsInput(jobId: string, stageId: string, onProgress: OnProgress): Promise<StoredModel>;

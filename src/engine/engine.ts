@@ -19,7 +19,7 @@ import { tokeniseCalibration } from "../text/calibration";
 import type { KeyValue } from "../store/keyValue";
 import type { Library } from "../store/library";
 import type { Locks } from "../store/locks";
-import type { Budgets, EngineApi, ExportReport, ExportTarget, Forecast, GpuInfo, ModelFacts, OutputJob, UnfinishedExport } from "./api";
+import type { Budgets, EngineApi, ExportReport, ExportTarget, FinishedExport, Forecast, GpuInfo, ModelFacts, OutputJob, UnfinishedExport } from "./api";
 import { Device } from "./device";
 import { gpuPassOf } from "./gpuPasses";
 import { exportFiles, outputJob, planFiles } from "./exporting";
@@ -39,13 +39,30 @@ import { Resources } from "./resources";
 import { mergeKey, Trying, type Answering } from "./trying";
 import { planWork } from "./work";
 
+/** Where an export goes. `keep`, where the result waits for its downloads, takes it over with its report, after `finish`, and adds what can be asked for. */
+export type EngineOutput = OutputFolder & { keep?(report: ExportReport): Promise<ExportReport> };
+
+/** Results that wait for their downloads, by the id of their stage. */
+export interface StagedResults {
+  list(): Promise<FinishedExport[]>;
+  /** Throws "bad-request" when it is gone. */
+  file(id: string, path: string): Promise<File>;
+  /** Where the files lie in the origin's own file system, so that they can become a model without a copy; undefined when they are gone, or packed. */
+  place(id: string): Promise<{ name: string; directory: string; paths: string[] } | undefined>;
+  /** From now on the files are the library's. */
+  becameModel(id: string): Promise<void>;
+  discard(id: string): Promise<void>;
+}
+
 /** What the engine is handed; it reaches for nothing itself. */
 export interface EngineEnv {
   gpu: GPU | undefined;
   library: Library<ModelFacts>;
   /** Where finished passes are kept. */
   passes: KeyValue;
-  openOutput(target: ExportTarget, job: OutputJob): Promise<OutputFolder & { stagedFile?(path: string): Promise<File>; readonly archive?: string; readonly directory?: string }>;
+  openOutput(target: ExportTarget, job: OutputJob): Promise<EngineOutput>;
+  /** Results that wait for their downloads; absent where an export ends in a folder. */
+  staged?: StagedResults;
   /** Exports that were cut off; absent where none outlives the program. */
   unfinished?: { list(): Promise<UnfinishedExport[]>; discard(id: string): Promise<void> };
   /** Over all that share `passes`: one of them makes a pass at a time. */
@@ -72,7 +89,6 @@ export function createEngine(env: EngineEnv): EngineApi {
   const jobs = new Jobs();
   const passes = new PassStore(env.passes);
   const resources = new Resources(env.budgets, { ingest: env.ingest ?? "copy", sliceElements: env.sliceElements, readAhead: env.readAhead });
-  const stages = new Map<string, { output: Awaited<ReturnType<EngineEnv["openOutput"]>>; name: string; paths: string[]; adopted?: boolean }>();
   const device = new Device(env.gpu);
   const kernels = new KernelChoices(env.tuning?.store, env.tuning?.browser ?? "");
 
@@ -212,12 +228,7 @@ export function createEngine(env: EngineEnv): EngineApi {
               }
             });
             resources.wrote(report.stages ?? []);
-            if (output.stagedFile) {
-              const id = crypto.randomUUID();
-              stages.set(id, { output, name: report.name, paths: report.files.map((f) => f.path) });
-              report.staged = { id, paths: output.archive ? [output.archive] : report.files.map((f) => f.path) };
-            }
-            return report;
+            return output.keep ? await output.keep(report) : report;
           } catch (error) {
             // What is left of such a pass is of no use; the next request makes it anew.
             if (pass && toStudioError(error).details.passGone === true) await passes.drop(pass.key);
@@ -237,24 +248,18 @@ export function createEngine(env: EngineEnv): EngineApi {
 
     unfinishedExports: async () => (await env.unfinished?.list()) ?? [],
     discardUnfinished: async (id) => env.unfinished?.discard(id),
+    finishedExports: async () => (await env.staged?.list()) ?? [],
     async stagedFile(stageId, path) {
-      const file = await stages.get(stageId)?.output.stagedFile?.(path);
-      if (!file) throw new StudioError("bad-request", `Downloading ${path}: the staged files are gone. Save again.`, { title: "Not staged any more", where: path });
-      return file;
+      if (!env.staged) throw new StudioError("bad-request", `Downloading ${path}: nothing is kept for downloads here.`, { title: "Nothing staged", where: path });
+      return env.staged.file(stageId, path);
     },
-    async discardStage(stageId) {
-      const stage = stages.get(stageId);
-      stages.delete(stageId);
-      // What has become a model is deleted with the model.
-      if (!stage?.adopted) await stage?.output.discard();
-    },
+    discardStage: async (stageId) => env.staged?.discard(stageId),
     useAsInput: (jobId, stageId, onProgress) =>
       jobs.run(jobId, async (signal) => {
-        const stage = stages.get(stageId);
-        const directory = stage?.output.directory;
-        if (!stage || directory === undefined || !env.library.adopt) throw new StudioError("bad-request", "Using the result as an input: the staged files are gone. Save again.", { title: "Not staged any more", todo: "Save again, one download per file." });
-        const model = await env.library.adopt(jobId, { name: stage.name, directory, paths: stage.paths }, { signal, onProgress });
-        stage.adopted = true;
+        const place = await env.staged?.place(stageId);
+        if (!place || !env.library.adopt) throw new StudioError("bad-request", "Using the result as an input: the staged files are gone. Save again.", { title: "Not staged any more", todo: "Save again, one download per file." });
+        const model = await env.library.adopt(jobId, place, { signal, onProgress });
+        await env.staged!.becameModel(stageId);
         return model;
       }),
     async fisherFile(recipe) {

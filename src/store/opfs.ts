@@ -1,4 +1,5 @@
 import type { OutputFile, OutputFolder, OutputJournal } from "../core/files";
+import { directoryOf } from "./directories";
 import { handleFolder } from "./handleFolder";
 import type { FileWriter } from "./fileWriter";
 
@@ -7,6 +8,8 @@ export interface StagedFolder extends OutputFolder, Pick<OutputJournal, "adopt" 
   stagedFile(path: string): Promise<File>;
   /** A file without a hash. */
   createPlain(path: string, size: number): Promise<OutputFile>;
+  /** Removes one file. */
+  remove(path: string): Promise<void>;
   suspend(): Promise<void>;
 }
 
@@ -22,7 +25,8 @@ export async function removeEntry(parent: FileSystemDirectoryHandle, name: strin
  * outlives a crash. `parent` gets a folder `name`, or goes on in the one of the try before; `discard` removes it.
  */
 export async function opfsFolder(parent: FileSystemDirectoryHandle, name: string, writer: FileWriter): Promise<StagedFolder> {
-  const files = handleFolder(await parent.getDirectoryHandle(name, { create: true }), writer, true);
+  const root = await parent.getDirectoryHandle(name, { create: true });
+  const files = handleFolder(root, writer, true);
   return {
     create: files.create,
     createPlain: files.createPlain,
@@ -31,6 +35,10 @@ export async function opfsFolder(parent: FileSystemDirectoryHandle, name: string
     adopt: files.adopt,
     holds: files.holds,
     times: files.times,
+    remove: async (path) => {
+      const entry = await directoryOf(root, path, false);
+      await removeEntry(entry.directory, entry.name);
+    },
     finish: async () => undefined,
     suspend: files.letGo,
     discard: async () => {

@@ -48,6 +48,7 @@ const engine = createEngine({
   locks,
   tuning: { store: databases.open("studio-kernels"), browser: browserMajor(navigator.userAgent) },
   openOutput: (target, job) => outputs.open(target, job),
+  staged: outputs.finished,
   unfinished: { list: () => outputs.unfinished(), discard: (id) => outputs.discardUnfinished(id) },
   fisherFile: (key, size) => fisherFiles.create(key, size),
   readFisherFile: (key) => fisherFiles.read(key),

@@ -1,8 +1,7 @@
 import { StudioError } from "../core/errors";
-import type { OutputFolder } from "../core/files";
-import type { Recipe } from "../core/recipe";
 import { keptBytes } from "../export/journal";
 import type { ExportTarget, OutputJob, UnfinishedExport } from "../engine/api";
+import type { EngineOutput, StagedResults } from "../engine/engine";
 import { safeName } from "../store/directories";
 import { writeFailure } from "../store/failures";
 import type { FileWriter } from "../store/fileWriter";
@@ -12,41 +11,20 @@ import type { Locks } from "../store/locks";
 import { opfsFolder, removeEntry, type StagedFolder } from "../store/opfs";
 import { freeBytes } from "../store/quota";
 import { packZip } from "../store/zip";
-
-/** Where an export goes; `stagedFile` is there when the result waits in the browser for its download. */
-export interface ExportOutput extends OutputFolder {
-  stagedFile?(path: string): Promise<File>;
-  /** Name of the archive that `finish` packs, for the zip target. */
-  readonly archive?: string;
-  /** Where a stage lies in the origin's own file system, so that it can become a model without a copy. */
-  readonly directory?: string;
-}
+import { allRecords, isFinished, lockOf, STAGES, type ExportRecord } from "./exportRecords";
+import { createFinished } from "./finished";
 
 export interface Outputs {
   /** The place for an export: the one of an earlier try of the same job and target, with what it holds, or a new one; earlier tries of other jobs are removed. */
-  open(target: ExportTarget, job: OutputJob): Promise<ExportOutput>;
+  open(target: ExportTarget, job: OutputJob): Promise<EngineOutput>;
+  /** Results that wait for their downloads. */
+  readonly finished: StagedResults;
   /** Exports that were begun, here or in a tab that is gone, and can be continued by asking for them again. */
   unfinished(): Promise<UnfinishedExport[]>;
   discardUnfinished(id: string): Promise<void>;
-  /** Removes stages that a closed tab left behind, except those that can be continued and the folders in `kept`: those have become models. */
+  /** Removes stages that a closed tab left behind, except those that can be continued, finished results that are whole, and the folders in `kept`: those have become models. */
   sweep(kept?: readonly string[]): Promise<void>;
 }
-
-/** What is known of an export from its beginning to its end; `note` is its journal. */
-interface ExportRecord {
-  v: 1;
-  id: string;
-  key: string;
-  recipe: Recipe;
-  /** Of a picked folder, with its handle. */
-  target: ExportTarget;
-  paths: string[];
-  bytes: number;
-  startedAt: number;
-  note?: unknown;
-}
-
-const STAGES = "stages";
 
 export interface OutputsEnv {
   /** Absent outside secure contexts: then only picked folders work. */
@@ -60,12 +38,11 @@ export interface OutputsEnv {
 type Permitted = FileSystemDirectoryHandle & { queryPermission?(options: { mode: "readwrite" }): Promise<PermissionState> };
 
 /**
- * Outputs in a browser. A stage is a folder `stages/<id>` of the origin's own file system. While an export is at work, and
- * while its stage waits for downloads, this worker holds the lock `stage:<id>`; a record whose lock is free is of an export
- * that was cut off.
+ * Outputs in a browser. A stage is a folder `stages/<id>` of the origin's own file system. While an export is at work this
+ * worker holds the lock `stage:<id>`; a record that is not of a finished result, and whose lock is free, is of an export that
+ * was cut off.
  */
 export function createOutputs({ storage, locks, records, writer }: OutputsEnv): Outputs {
-  const lockOf = (id: string): string => `stage:${id}`;
   const stages = async (): Promise<FileSystemDirectoryHandle> => {
     try {
       if (!storage) throw new TypeError("navigator.storage is missing");
@@ -74,10 +51,9 @@ export function createOutputs({ storage, locks, records, writer }: OutputsEnv): 
       throw new StudioError("permission", "Saving: this browser does not offer a file system to pages here. Save to a folder instead, or leave private browsing.", { title: "No place to write", todo: "Save to a folder, or leave private browsing." }, { cause });
     }
   };
-  const all = async (): Promise<ExportRecord[]> => {
-    const found = await Promise.all((await records.keys()).map((id) => records.get<ExportRecord>(id)));
-    return found.filter((record) => record?.v === 1) as ExportRecord[];
-  };
+  /** Exports that have not ended. */
+  const begun = async (): Promise<ExportRecord[]> => (await allRecords(records)).filter((record) => !isFinished(record));
+  const finished = createFinished({ locks, records, folderOf: async (id) => opfsFolder(await stages(), id, writer) });
   const folderOf = async ({ id, target, paths }: ExportRecord, earlier: boolean): Promise<StagedFolder | PickedFolder> =>
     target.kind === "folder" ? pickedFolder(target.handle, target.name, writer, earlier ? paths : undefined) : opfsFolder(await stages(), id, writer);
 
@@ -92,7 +68,7 @@ export function createOutputs({ storage, locks, records, writer }: OutputsEnv): 
   /** The earlier try to go on with, locked. Every other that nobody works on is removed: an export of something else has begun. */
   const earlierTry = async (target: ExportTarget, job: OutputJob): Promise<{ record: ExportRecord; release: () => void } | undefined> => {
     let found: { record: ExportRecord; release: () => void } | undefined;
-    for (const record of await all()) {
+    for (const record of await begun()) {
       const release = await locks.acquire(lockOf(record.id));
       if (!release) continue;
       const { kind, name } = record.target;
@@ -114,7 +90,7 @@ export function createOutputs({ storage, locks, records, writer }: OutputsEnv): 
     return { record: { v: 1, id, target, ...job, startedAt: Date.now() }, release, earlier: false };
   };
 
-  const open = async (target: ExportTarget, job: OutputJob): Promise<ExportOutput> => {
+  const open = async (target: ExportTarget, job: OutputJob): Promise<EngineOutput> => {
     const { record, release, earlier } = await begin(target, job);
     const { id } = record;
     let folder: StagedFolder | PickedFolder;
@@ -134,8 +110,7 @@ export function createOutputs({ storage, locks, records, writer }: OutputsEnv): 
     };
     const archive = target.kind === "zip" ? `${safeName(target.name)}.zip` : undefined;
     return {
-      ...("stagedFile" in folder ? { stagedFile: folder.stagedFile, directory: `${STAGES}/${id}` } : {}),
-      ...(archive === undefined ? {} : { archive }),
+      ...("stagedFile" in folder ? { keep: (report) => finished.keep(record, folder, report, release, archive) } : {}),
       create: folder.create,
       open: folder.open,
       times: folder.times!,
@@ -155,9 +130,10 @@ export function createOutputs({ storage, locks, records, writer }: OutputsEnv): 
       finish: async () => {
         if (archive !== undefined && "stagedFile" in folder) await (packing = pack(folder, archive));
         await folder.finish();
+        // A stage is whole now, but only its report makes it a result: until `keep` it can be continued.
+        if ("stagedFile" in folder) return;
         await records.del(id, "strict");
-        // A stage is held until its downloads are over.
-        if (target.kind === "folder") release();
+        release();
       },
       suspend: async () => {
         stop.abort();
@@ -177,9 +153,10 @@ export function createOutputs({ storage, locks, records, writer }: OutputsEnv): 
 
   return {
     open,
+    finished,
     unfinished: async () => {
       const list: UnfinishedExport[] = [];
-      for (const { id, recipe, target, bytes, startedAt, note } of await all()) {
+      for (const { id, recipe, target, bytes, startedAt, note } of await begun()) {
         const release = await locks.acquire(lockOf(id));
         if (!release) continue;
         release();
@@ -200,7 +177,8 @@ export function createOutputs({ storage, locks, records, writer }: OutputsEnv): 
     sweep: async (kept = []) => {
       if (!storage) return;
       const directory = await stages();
-      const listed = new Set((await all()).map((record) => record.id));
+      await finished.tidy(kept);
+      const listed = new Set((await allRecords(records)).map((record) => record.id));
       const ids: string[] = [];
       for await (const id of (directory as FileSystemDirectoryHandle & { keys(): AsyncIterable<string> }).keys()) ids.push(id);
       for (const id of ids) {

@@ -3,7 +3,7 @@ import { COMBOS, postInfo, POSTS } from "../../src/merge/post";
 import { cancelled, StudioError } from "../../src/core/errors";
 import type { PhaseState, Progress, StripCell } from "../../src/core/progress";
 import type { Recipe } from "../../src/core/recipe";
-import type { Budgets, EngineApi, GpuInfo, IncomingFolder, StoredModel, UnfinishedExport } from "../../src/engine/api";
+import type { Budgets, EngineApi, FinishedExport, GpuInfo, IncomingFolder, StoredModel, UnfinishedExport } from "../../src/engine/api";
 import { fakeFacts, fakeForecast, fakeGpu, fakeMethods, fakeModel, fakePlan, fakePreflight, fakeRecipe, fakeReport, fakeShape, fakeTuned } from "./fakeData";
 import type { TryModel } from "../../src/core/trying";
 import { fakeEvaluation, fakeIds, fakeItem, fakePiece, fakeProbe, fakeText, fakeTryFacts } from "./fakeTrying";
@@ -18,6 +18,7 @@ export interface FakeOptions {
   failures?: Partial<Record<keyof EngineApi, unknown>>;
   /** Exports that an earlier visit left. */
   unfinished?: UnfinishedExport[];
+  finished?: FinishedExport[];
   /** A probe finds the merge broken. */
   broken?: boolean;
   /** Steps of a job; each waits one turn of the event loop. */
@@ -161,15 +162,19 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     exportModel: async (jobId, recipe, target, onProgress) => {
       note("exportModel");
       await walk(jobId, "export", (fraction) => onProgress(progress(jobId, "export", fraction, { phases: phases([["Weights merged and written"], ["Read back and checked"]], fraction, 0), bytesDone: 3_554_215_465 * fraction, bytesTotal: 3_554_215_465 })));
-      return { ...fakeReport(recipe), name: target.name, ...(target.kind === "folder" ? {} : { staged: { id: "stage1", paths: fakePlan(recipe).files.map((f) => f.path) } }) };
+      return { ...fakeReport(recipe), name: target.name, ...(target.kind === "folder" ? {} : { staged: { id: "stage1", paths: fakePlan(recipe).files.map((f) => f.path), bytes: fakePlan(recipe).totalBytes } }) };
     },
     unfinishedExports: async () => (note("unfinishedExports"), options.unfinished ?? []),
     discardUnfinished: async (id) => {
       note("discardUnfinished");
       options.unfinished = options.unfinished?.filter((u) => u.id !== id) ?? [];
     },
+    finishedExports: async () => (note("finishedExports"), options.finished ?? []),
     stagedFile: async (_id, path) => (note("stagedFile"), new File([""], path)),
-    discardStage: async () => note("discardStage"),
+    discardStage: async (id) => {
+      note("discardStage");
+      options.finished = options.finished?.filter((f) => f.id !== id) ?? [];
+    },
     useAsInput: async (jobId, _stage, onProgress) => {
       note("useAsInput");
       await walk(jobId, "ingest", (fraction) => onProgress(progress(jobId, "ingest", fraction, {})));

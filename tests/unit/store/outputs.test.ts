@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { beforeEach, describe, expect, test } from "vitest";
 import type { FileMark, OutputFolder } from "../../../src/core/files";
 import type { Recipe } from "../../../src/core/recipe";
-import type { OutputJob } from "../../../src/engine/api";
+import type { ExportReport, OutputJob } from "../../../src/engine/api";
 import { createFileWriter } from "../../../src/store/fileWriter";
 import { pickedFolder } from "../../../src/store/folderHandle";
 import { memoryKeyValue, type KeyValue } from "../../../src/store/keyValue";
@@ -84,6 +84,20 @@ describe("exports", () => {
   const keyValue: KeyValue = { ...memoryKeyValue(records), set: async (key, value) => void records.set(key, value), get: async <T,>(key: string) => records.get(key) as T };
   const outputsIn = (root: FakeDirectory, locks: Locks = localLocks()) => createOutputs({ storage: { getDirectory: async () => root.handle() } as unknown as StorageManager, locks, records: keyValue, writer: createFileWriter() });
   const job = (key = "key", paths = ["model.safetensors", "config.json"]): OutputJob => ({ key, recipe: { method: "linear" } as Recipe, paths, bytes: 10 });
+  const reportOf = (files: Record<string, number>, verdict: "pass" | "fail" = "pass"): ExportReport => ({
+    name: Object.keys(files)[0]!, files: Object.entries(files).map(([path, bytes]) => ({ path, bytes, from: "", sha256: "" })), totalBytes: Object.values(files).reduce((a, b) => a + b, 0),
+    elapsedMs: 1, checks: [{ id: "tiles", label: "Tiles", found: "", verdict }], tiles: { compared: 1, equal: 1 }, recipeHash: "",
+  });
+  const stageNames = (root: FakeDirectory) => (root.children.get("stages") as FakeDirectory).children.keys();
+  /** An export in a tab of its own, and the name of its stage. */
+  const staged = async (root: FakeDirectory, name: string, key = name) => {
+    const before = new Set(root.children.has("stages") ? stageNames(root) : []);
+    const tab = localLocks();
+    // What others have begun is not this test's.
+    for (const known of before) if (!(records.get(known) as { finished?: unknown } | undefined)?.finished) await tab.acquire(`stage:${known}`);
+    const output = await outputsIn(root, tab).open({ kind: "stage", name }, job(key));
+    return { output, id: [...stageNames(root)].find((id) => !before.has(id))! };
+  };
   const put = async (output: OutputFolder, path: string, data: Uint8Array): Promise<string> => {
     const file = await output.create(path, data.length);
     await file.write(data);
@@ -96,34 +110,68 @@ describe("exports", () => {
     await put(output, "model.safetensors", Uint8Array.of(1, 2, 3));
     await put(output, "config.json", Uint8Array.of(123, 125));
     await output.finish();
-    const archive = await output.stagedFile!(output.archive!);
+    const { staged } = await output.keep!(reportOf({ "model.safetensors": 3, "config.json": 2 }));
+    expect(staged).toMatchObject({ paths: ["merged.zip"], bytes: root.total });
+    expect([...root.tree().keys()], "the archive holds them all").toEqual([`stages/${staged!.id}/merged.zip`]);
+    const archive = await outputsIn(root).finished.file(staged!.id, "merged.zip");
     expect(archive.name).toBe("merged.zip");
     expect(unzip(new Uint8Array(await archive.arrayBuffer()))).toEqual(new Map([["merged/model.safetensors", Uint8Array.of(1, 2, 3)], ["merged/config.json", Uint8Array.of(123, 125)]]));
-    await output.discard();
+    await outputsIn(root).finished.discard(staged!.id);
     expect(root.tree().size).toBe(0);
   });
 
-  test("sweep removes finished stages of tabs that are gone, not those in use, those that became models, nor what can be continued", async () => {
+  test("sweep removes what has no record and what is not whole, not what waits for downloads, became a model, or can be continued", async () => {
     const root = new FakeDirectory("", { sync: true });
-    const tab = localLocks();
-    const stage = async (name: string, locks: Locks) => outputsIn(root, locks).open({ kind: "stage", name }, job(name));
-    const gone = await stage("gone", tab.other());
-    await put(gone, "old", new Uint8Array(0));
-    await gone.finish();
-    const model = await stage("model", tab.other());
-    await put(model, "kept", new Uint8Array(0));
-    await model.finish();
-    const mine = await stage("mine", tab);
-    await put(mine, "new", new Uint8Array(0));
-    await mine.finish();
-    // Tabs die: their locks are free.
-    const after = localLocks();
-    await after.acquire(`stage:${mine.directory!.slice(7)}`);
-    const cut = await outputsIn(root, localLocks()).open({ kind: "stage", name: "cut" }, job("cut"));
-    await put(cut, "half", new Uint8Array(0));
-    await outputsIn(root, after).sweep([model.directory!]);
-    expect([...root.tree().keys()].map((path) => path.split("/").at(-1)).sort()).toEqual(["half", "kept", "new"]);
-    expect((await mine.stagedFile!("new")).size).toBe(0);
+    // Every tab dies: its locks are free.
+    const finish = async (name: string, verdict?: "fail") => {
+      const { output, id } = await staged(root, name);
+      await put(output, name, Uint8Array.of(1, 2));
+      await output.finish();
+      const report = await output.keep!(reportOf({ [name]: 2 }, verdict));
+      expect(report.staged).toEqual({ id, paths: [name], bytes: 2 });
+      return id;
+    };
+    const cut = await staged(root, "cut");
+    await put(cut.output, "half", Uint8Array.of(1));
+    await finish("kept");
+    await finish("wrong", "fail");
+    const torn = await finish("torn");
+    const model = await finish("model");
+    (((root.children.get("stages") as FakeDirectory).children.get(torn)) as FakeDirectory).children.clear();
+    const tab = outputsIn(root);
+    expect((await tab.finished.list()).map((f) => f.report.name)).toEqual(["kept", "model"]);
+    await tab.sweep([`stages/${model}`]);
+    expect([...root.tree().keys()].map((path) => path.split("/").at(-1)).sort()).toEqual(["half", "kept", "model"]);
+    expect((await tab.finished.list()).map((f) => f.report.name), "a model is deleted with the model").toEqual(["kept"]);
+    await expect(tab.finished.file(torn, "torn")).rejects.toMatchObject({ code: "bad-request" });
+  });
+
+  test("a finished result outlives its tab and another export, is busy while a tab has it open, and gives way to the same bytes", async () => {
+    const root = new FakeDirectory("", { sync: true });
+    const write = async (key: string) => {
+      const { output, id } = await staged(root, "merged", key);
+      await put(output, "model.safetensors", Uint8Array.of(1, 2, 3));
+      await output.finish();
+      await output.keep!(reportOf({ "model.safetensors": 3 }));
+      return id;
+    };
+    const id = await write("key");
+    const locks = localLocks();
+    const [here, there] = [outputsIn(root, locks), outputsIn(root, locks.other())];
+    expect(await here.unfinished()).toEqual([]);
+    const other = await here.open({ kind: "stage", name: "merged" }, job("other"));
+    await other.discard();
+    expect(await here.finished.list()).toMatchObject([{ id, recipe: { method: "linear" }, downloaded: [], report: { staged: { paths: ["model.safetensors"], bytes: 3 } } }]);
+    expect(new Uint8Array(await (await here.finished.file(id, "model.safetensors")).arrayBuffer())).toEqual(Uint8Array.of(1, 2, 3));
+    expect(await there.finished.list()).toMatchObject([{ downloaded: ["model.safetensors"] }]);
+    await expect(there.finished.discard(id)).rejects.toMatchObject({ code: "busy" });
+    await write("key");
+    expect(await here.finished.list(), "a download of the first may be on its way").toHaveLength(2);
+    await here.finished.discard(id);
+    const again = await write("key");
+    expect((await here.finished.list()).map((f) => f.id), "the same bytes, never downloaded").toEqual([again]);
+    await there.finished.discard(again);
+    expect(root.tree().size).toBe(0);
   });
 
   test("an export that was cut off is listed, and goes on at its last note; a finished one is not", async () => {
@@ -142,7 +190,7 @@ describe("exports", () => {
     expect(await outputs.unfinished()).toMatchObject([{ target: { kind: "stage", name: "merged" }, bytesDone: 5, bytesTotal: 10, recipe: { method: "linear" } }]);
     await outputs.sweep();
     const second = await outputs.open({ kind: "stage", name: "merged" }, job());
-    expect(second.directory).toBe(first.directory);
+    expect([...stageNames(root)], "in the same stage").toEqual([records.keys().next().value]);
     expect(await outputs.unfinished(), "it is at work again").toEqual([]);
     const note = second.journal!.earlier as { current: { mark: FileMark } };
     expect(await second.journal!.adopt("one", 2)).toBe(true);
@@ -150,8 +198,10 @@ describe("exports", () => {
     const again = await second.create("model.safetensors", 8, note.current.mark);
     await again.write(Uint8Array.of(6, 7));
     expect(await again.close()).toBe(createHash("sha256").update(Uint8Array.of(3, 4, 5, 6, 7)).digest("hex"));
-    expect(new Uint8Array(await (await second.stagedFile!("model.safetensors")).arrayBuffer())).toEqual(Uint8Array.of(3, 4, 5, 6, 7));
+    expect(await (await second.open("model.safetensors")).read(0, 5)).toEqual(Uint8Array.of(3, 4, 5, 6, 7));
     await second.finish();
+    expect(await outputsIn(root).unfinished(), "until its report is kept").toHaveLength(1);
+    await second.keep!(reportOf({ one: 2, "model.safetensors": 5 }));
     expect(await outputsIn(root).unfinished()).toEqual([]);
   });
 
@@ -164,11 +214,11 @@ describe("exports", () => {
     await first.suspend!();
     expect(await outputs.unfinished()).toHaveLength(1);
     const other = await outputs.open({ kind: "stage", name: "merged" }, job("other"));
-    expect(other.directory).not.toBe(first.directory);
     expect(root.tree().size).toBe(0);
-    await expect(outputs.discardUnfinished(other.directory!.slice(7))).rejects.toMatchObject({ code: "busy" });
+    const id = [...records.keys()][0]!;
+    await expect(outputs.discardUnfinished(id)).rejects.toMatchObject({ code: "busy" });
     await other.suspend!();
-    await outputs.discardUnfinished(other.directory!.slice(7));
+    await outputs.discardUnfinished(id);
     expect(await outputs.unfinished()).toEqual([]);
     expect([...(root.children.get("stages") as FakeDirectory).children.keys()]).toEqual([]);
   });
