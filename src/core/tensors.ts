@@ -33,6 +33,8 @@ export interface TensorSource {
   read(name: string, offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
   /** The same bytes where they lie already, for who can give them back: no copy. */
   lease?(name: string, offset: number, length: number): Promise<Lease>;
+  /** Says all that dtype, shape and bytes of a tensor depend on: tensors that agree here are one. Undefined where that is not known. */
+  identity?(name: string): Promise<string | undefined>;
 }
 
 /** Bytes in a buffer of somebody else: valid until `done`, which is called once, when nobody looks at them any more. */
@@ -69,4 +71,13 @@ export interface Checkpoint extends TensorSource {
   readonly metadata: Readonly<Record<string, string>>;
   /** Findings that do not stop the reader (an index whose total_size is off, say). */
   readonly warnings: readonly string[];
+}
+
+/** The same checkpoint, whose tensors are known by what tells it from all others. */
+export function identified(checkpoint: Checkpoint, id: string): Checkpoint {
+  const identity = async (name: string): Promise<string | undefined> => {
+    const info = checkpoint.tensors.get(name);
+    return info && JSON.stringify(["stored", id, name, info.dtype, info.shape]);
+  };
+  return { ...checkpoint, tensors: checkpoint.tensors, text: (path) => checkpoint.text(path), read: (...args) => checkpoint.read(...args), identity };
 }

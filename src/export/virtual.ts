@@ -1,4 +1,4 @@
-import { StudioError } from "../core/errors";
+import { StudioError, throwIfCancelled } from "../core/errors";
 import type { FileSource } from "../core/files";
 import type { Recipe } from "../core/recipe";
 import { bytesPerElement, type Checkpoint, type FloatDtype, type TensorInfo } from "../core/tensors";
@@ -8,6 +8,7 @@ import { countsEquals } from "../kernels/stats/maskMaker";
 import { bodyElements, type OutputTensor } from "../model/pairing";
 import { outputConfig } from "./config";
 import { copyTensor } from "./copyTensor";
+import { fingerprint } from "./fingerprint";
 import { mergeTensor, MERGE_SLICE, needsWholeRows, sliceOf, type MergeSources, type TensorWork } from "./mergeTensor";
 import type { OutputPlan } from "./plan";
 
@@ -104,6 +105,11 @@ export function virtualCheckpoint(model: VirtualModel): Checkpoint {
     text: async (path) => {
       const file = files.find((f) => f.path === path);
       return file && new TextDecoder().decode(await file.read(0, file.size));
+    },
+    identity: async (name) => {
+      throwIfCancelled(signal);
+      const tensor = outputs.get(name);
+      return tensor && fingerprint(sources, tensor, await workOf(tensor));
     },
     // One reader at a time: the slices are those of one tensor.
     read: (name, offset, length, into) => {
