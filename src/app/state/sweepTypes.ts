@@ -1,5 +1,5 @@
+import type { EvaluationSummary, Probe } from "../../core/trying";
 import type { TryScore } from "./tryTypes";
-import type { Probe } from "../../core/trying";
 
 /** Values that one recipe number takes. */
 export interface SweepAxis {
@@ -12,8 +12,28 @@ export interface SweepForm {
   /** Absent where the method has one number, or one is enough. */
   down?: SweepAxis;
   over: "problems" | "prompt";
-  /** The first so many of the set. */
+  /** So many of the set. */
   problems: number;
+}
+
+/** A sweep in numbers alone, small enough to be remembered. */
+export interface SweepRecord {
+  form: SweepForm;
+  /** What every cell was asked: a problem set by its key and name, or a prompt. */
+  asked: { set: string; name: string } | { prompt: string };
+  options: TryScore["options"];
+  /** The finished ones. */
+  cells: SweptCell[];
+}
+
+export interface SweptCell {
+  row: number;
+  column: number;
+  recipeHash?: string;
+  /** Over problems. */
+  summary?: EvaluationSummary;
+  /** Mean length, or that of the one answer. */
+  tokens: number;
 }
 
 /** What one recipe came to. */

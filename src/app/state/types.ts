@@ -7,7 +7,7 @@ import type { CalibrationFacts } from "../../core/calibration";
 import type { TextFile } from "../../core/calibrationText";
 import type { Progress } from "../../core/progress";
 import type { Calibration, ParamValue, PostStage, Recipe, Reconciliation, OutputOptions, TensorChoice, Varying } from "../../core/recipe";
-import type { ProbeSlice, SweepSlice } from "./sweepTypes";
+import type { ProbeSlice, SweepRecord, SweepSlice } from "./sweepTypes";
 import type { TryScore, TrySlice } from "./tryTypes";
 
 export type * from "./tryTypes";
@@ -175,7 +175,9 @@ export interface RunRecord {
   note: string;
   pinned: boolean;
   alphas: number[];
-  outcome: "measured" | "saved" | "stopped" | "evaluated";
+  outcome: "tried" | "measured" | "saved" | "stopped" | "evaluated" | "swept";
+  /** Of a sweep: `recipe` is the one it went out from. */
+  sweep?: SweepRecord;
   /** Its evaluations in numbers, the latest first. */
   scores?: TryScore[];
 }
