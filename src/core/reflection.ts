@@ -1,5 +1,5 @@
 /** Words of reflection. Source: METHODS 12, Long-to-Short data_process.py. */
-const REFLECTION = /\b(?:wait|re-?examine|double[- ]check|let me check|recap|let me just verify|let me just check)\b/gi;
+const REFLECTION = /\b(?:wait|re-examine|double-check|let me check|recap|let me just verify|let me just check)\b/gi;
 
 /** How often a response says each of them, the most frequent first. */
 export function reflections(response: string): { word: string; times: number }[] {
