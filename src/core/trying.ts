@@ -90,7 +90,7 @@ export interface EvaluatedItem {
 
 export interface MeanInterval {
   mean: number;
-  /** Ends of the 95 % interval by bootstrap over problems. */
+  /** Ends of the 95 % interval by bootstrap over problems; exact binomial where all or none are right; NaN for a mean of one problem. */
   low: number;
   high: number;
 }

@@ -1,6 +1,6 @@
 import { randomUniform, hashName } from "../core/random";
 import type { EvaluationSummary, MeanInterval } from "../core/trying";
-import type { EqualityRule, FoundAnswer } from "../text/answers";
+import { normaliseAnswer, type EqualityRule, type FoundAnswer } from "../text/answers";
 
 /** One response to a problem, and how it was judged. */
 export interface Response {
@@ -34,10 +34,13 @@ export function median(values: readonly number[]): number {
 
 const RESAMPLES = 1000;
 
-/** Mean and percentile bootstrap over problems: 1000 resamples with a counter-based generator, so that equal inputs give equal bars. */
+/**
+ * Mean and percentile bootstrap over problems: 1000 resamples with a counter-based generator, so that equal inputs give equal bars.
+ * One problem alone tells nothing of others: its interval is NaN.
+ */
 export function bootstrap(values: readonly number[], seed = 42): MeanInterval {
   const n = values.length;
-  if (n === 0) return { mean: NaN, low: NaN, high: NaN };
+  if (n < 2) return { mean: mean(values), low: NaN, high: NaN };
   const key = (hashName("bootstrap") ^ seed) >>> 0;
   const means = Float64Array.from({ length: RESAMPLES }, (_, r) => {
     let sum = 0;
@@ -47,6 +50,20 @@ export function bootstrap(values: readonly number[], seed = 42): MeanInterval {
   return { mean: mean(values), low: means[Math.floor(0.025 * RESAMPLES)]!, high: means[Math.ceil(0.975 * RESAMPLES) - 1]! };
 }
 
+/**
+ * A share of problems with its bootstrap interval. Where all or none are right every resample is alike, which says nothing of how
+ * sure the share is; there it is the exact binomial interval, whose inner end is 0.025^(1/n) from the far end.
+ * Source: Clopper and Pearson 1934, Biometrika 26, 404.
+ */
+export function shareInterval(right: readonly boolean[], seed?: number): MeanInterval {
+  const n = right.length;
+  const hits = right.filter(Boolean).length;
+  const inner = 0.025 ** (1 / n);
+  if (n > 0 && hits === n) return { mean: 1, low: inner, high: 1 };
+  if (n > 0 && hits === 0) return { mean: 0, low: 0, high: 1 - inner };
+  return bootstrap(right.map(Number), seed);
+}
+
 /** What a set of judged problems comes to. Source: METHODS 12 (accuracy and length of sample 0; mean over all items). */
 export function summarise(problems: readonly JudgedProblem[], seed?: number): EvaluationSummary {
   const first = problems.flatMap((p) => p.responses.slice(0, 1));
@@ -54,7 +71,7 @@ export function summarise(problems: readonly JudgedProblem[], seed?: number): Ev
   const share = (has: (r: Response) => boolean): number => (first.length === 0 ? NaN : first.filter(has).length / first.length);
   return {
     problems: first.length,
-    accuracy: bootstrap(first.map((r) => (isRight(r) ? 1 : 0)), seed),
+    accuracy: shareInterval(first.map(isRight), seed),
     length: bootstrap(lengths, seed),
     medianLength: first.length === 0 ? NaN : median(lengths),
     truncated: share((r) => r.truncated),
@@ -70,17 +87,20 @@ export function byTier(problems: readonly JudgedProblem[]): Map<string, Evaluati
 }
 
 /**
- * maj@n: of the first n responses the extracted answers are grouped by their text as it is, the largest group wins, of equal
+ * maj@n: of the first n responses the extracted answers are grouped by their normalised text, the largest group wins, of equal
  * ones the first seen; right when the group's first member is. Empty answers form no group unless `countEmpty`.
  * Source: METHODS 12, rm_maj_eval.py.
  */
 export function majorityRight(responses: readonly Response[], n: number, countEmpty = false): boolean {
   const groups = new Map<string, Response[]>();
-  for (const response of responses.slice(0, n)) if (countEmpty || response.answer.text !== "") groups.set(response.answer.text, [...(groups.get(response.answer.text) ?? []), response]);
+  for (const response of responses.slice(0, n)) {
+    const text = normaliseAnswer(response.answer.text);
+    if (countEmpty || text !== "") groups.set(text, [...(groups.get(text) ?? []), response]);
+  }
   const largest = [...groups.values()].reduce<Response[]>((best, group) => (group.length > best.length ? group : best), []);
   return largest[0] !== undefined && isRight(largest[0]);
 }
 
 /** The curve of maj@n over problems that have at least n responses each. */
 export const majorityCurve = (problems: readonly JudgedProblem[], counts: readonly number[], seed?: number): { n: number; accuracy: MeanInterval }[] =>
-  counts.filter((n) => problems.length > 0 && problems.every((p) => p.responses.length >= n)).map((n) => ({ n, accuracy: bootstrap(problems.map((p) => (majorityRight(p.responses, n) ? 1 : 0)), seed) }));
+  counts.filter((n) => problems.length > 0 && problems.every((p) => p.responses.length >= n)).map((n) => ({ n, accuracy: shareInterval(problems.map((p) => majorityRight(p.responses, n)), seed) }));

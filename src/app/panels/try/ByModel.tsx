@@ -37,7 +37,7 @@ export function ByModel({ rows }: { rows: ScoreRow[] }) {
               </tbody>
             </table>
           </div>
-          <div className="pb"><NoteLine>{`${mixed ? "Greedy and sampled answers stand side by side here: they are not the same measurement. " : ""}Bars are 95% bootstrap intervals over problems. Cut: ended by max tokens. “Wait”: has words of reflection.`}</NoteLine></div>
+          <div className="pb"><NoteLine>{`${mixed ? "Greedy and sampled answers stand side by side here: they are not the same measurement. " : ""}Bars are 95% bootstrap intervals over problems, exact binomial ones where all or none are right. Cut: ended by max tokens. “Wait”: has words of reflection.`}</NoteLine></div>
         </>
       )}
     </section>

@@ -1,4 +1,4 @@
-import type { EvaluatedItem, JudgedAnswer } from "../../../core/trying";
+import type { EvaluatedItem, JudgedAnswer, MeanInterval } from "../../../core/trying";
 import type { AccuracyPoint } from "../../charts/accuracyAxes";
 import type { Column } from "../../charts/csv";
 import type { ScoreRow } from "../../state/contenders";
@@ -13,9 +13,12 @@ const sampled = (row: ScoreRow): boolean => row.score.options.temperature > 0;
 const addition = (row: ScoreRow, rows: readonly ScoreRow[]): { note?: string } =>
   rows.some(sampled) && !rows.every(sampled) ? { note: sampled(row) ? "sampled" : "greedy" } : {};
 
+/** One problem gives a mean, but no interval. */
+const interval = (v: MeanInterval): AccuracyPoint["accuracy"] => (Number.isNaN(v.low) ? { mean: v.mean } : v);
+
 /** Points of the chart; a contender at work has the means of what is judged so far, in place of its last result. */
 export function accuracyPoints(rows: readonly ScoreRow[], live: { contender: Contender; items: readonly EvaluatedItem[]; of: number } | undefined): AccuracyPoint[] {
-  const points = rows.map((row): AccuracyPoint => ({ id: row.id, role: row.role, label: row.name, ...addition(row, rows), accuracy: row.score.summary.accuracy, length: row.score.summary.length }));
+  const points = rows.map((row): AccuracyPoint => ({ id: row.id, role: row.role, label: row.name, ...addition(row, rows), accuracy: interval(row.score.summary.accuracy), length: interval(row.score.summary.length) }));
   const first = live?.items.flatMap((item) => item.responses[0] ?? []) ?? [];
   if (!live || first.length === 0) return points;
   const mean = (of: (r: JudgedAnswer) => number): { mean: number } => ({ mean: first.reduce((sum, r) => sum + of(r), 0) / first.length });
