@@ -19,8 +19,10 @@ export interface TextFile {
   fields: TextField[];
 }
 
-function refuse(name: string, found: string, todo: string, details: ErrorDetails = {}): never {
-  throw new StudioError("bad-file", `Reading the calibration text ${name}: ${found}. ${todo}`, { title: "The text cannot be used", where: name, found, todo, ...details });
+const CALIBRATION = "the calibration text";
+
+function refuse(name: string, found: string, todo: string, details: ErrorDetails = {}, what = CALIBRATION): never {
+  throw new StudioError("bad-file", `Reading ${what} ${name}: ${found}. ${todo}`, { title: "The text cannot be used", where: name, found, todo, ...details });
 }
 
 /** What a recipe calls texts of a file: with the field, where there is one. */
@@ -29,17 +31,17 @@ export const textName = (file: Pick<TextFile, "name">, field: string): string =>
 /** Whether a dropped file is calibration text, by its name. */
 export const isTextFile = (name: string): boolean => /\.(jsonl|ndjson|txt)$/i.test(name);
 
-/** Called with a file's size before it is read. Throws "bad-file". */
-export function checkTextSize(name: string, bytes: number): void {
-  if (bytes > MAX_TEXT_FILE_BYTES) refuse(name, `the file has ${formatBytes(bytes)}, and at most ${formatBytes(MAX_TEXT_FILE_BYTES)} are read`, "Give a part of it; some hundred texts are enough.");
+/** Called with a file's size before it is read; `what` it is said to be. Throws "bad-file". */
+export function checkTextSize(name: string, bytes: number, what = CALIBRATION): void {
+  if (bytes > MAX_TEXT_FILE_BYTES) refuse(name, `the file has ${formatBytes(bytes)}, and at most ${formatBytes(MAX_TEXT_FILE_BYTES)} are read`, `Give a part of it${what === CALIBRATION ? "; some hundred texts are enough" : ""}.`, {}, what);
 }
 
 /** The text of bytes in UTF-8, without a byte order mark. Throws "bad-file" when they are none. */
-export function decodeText(name: string, bytes: Uint8Array): string {
+export function decodeText(name: string, bytes: Uint8Array, what = CALIBRATION): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    return refuse(name, "the file is no valid UTF-8 text", "Save it as UTF-8.");
+    return refuse(name, "the file is no valid UTF-8 text", "Save it as UTF-8.", {}, what);
   }
 }
 

@@ -4,6 +4,7 @@ export type RefuseLine = (found: string, todo: string, line?: number) => never;
 /** The objects of a .jsonl text, one a line, with the number of their line; blank lines are passed over. Calls `refuse` for anything else. */
 export function jsonObjects(content: string, refuse: RefuseLine): { line: number; row: Record<string, unknown> }[] {
   const rows: { line: number; row: Record<string, unknown> }[] = [];
+  if (/^\s*\[/.test(content)) refuse("the file is one JSON list", "Write each object of the list on a line of its own, without commas between them.");
   for (const [i, text] of content.split("\n").entries()) {
     if (text.trim() === "") continue;
     let row: unknown;

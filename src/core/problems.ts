@@ -18,27 +18,30 @@ function refuse(name: string, found: string, todo: string, line?: number): never
 }
 
 /**
- * Problems of a .jsonl file: `prompt` (text), `answer` (text or a number) and, where there is one, `tier` (text).
- * Other fields are ignored. Throws "bad-file" with the number of the line.
+ * Problems of a .jsonl file: `prompt` (text), `answer` (text or a number) and, where there is one, `tier` (text or a number).
+ * Of an answer with its working, as GSM8K has them, what stands behind the last "####" counts. Other fields are ignored.
+ * Throws "bad-file" with the number of the line.
  */
 export function parseProblems(name: string, content: string): ProblemSet {
   const stop = (found: string, todo: string, line?: number): never => refuse(name, found, todo, line);
   const problems = jsonObjects(content, stop).map(({ line, row }): Problem => {
     const { prompt, answer, tier } = row;
     const shape = 'Each line needs "prompt" and "answer", such as {"prompt": "2+2=?", "answer": "4"}.';
-    if (typeof prompt !== "string" || prompt.trim() === "") return stop(`line ${line} has ${prompt === undefined ? "no field" : "no text in the field"} "prompt"`, shape, line);
-    if (typeof answer !== "string" && typeof answer !== "number") return stop(`line ${line} has ${answer === undefined ? "no field" : "no text or number in the field"} "answer"`, shape, line);
-    if (String(answer).trim() === "") return stop(`line ${line} has an empty "answer"`, shape, line);
-    if (tier !== undefined && typeof tier !== "string") return stop(`line ${line} has a "tier" that is no text`, 'Leave "tier" out, or give a word such as "easy".', line);
-    return { prompt, answer: String(answer), ...(tier === undefined ? {} : { tier }) };
+    const no = (field: string): string => `no field "${field}"${Object.keys(row).length > 0 ? ` among ${Object.keys(row).slice(0, 8).map((key) => `"${key}"`).join(", ")}` : ""}`;
+    if (typeof prompt !== "string" || prompt.trim() === "") return stop(`line ${line} has ${prompt === undefined ? no("prompt") : 'no text in the field "prompt"'}`, shape, line);
+    if (typeof answer !== "string" && typeof answer !== "number") return stop(`line ${line} has ${answer === undefined ? no("answer") : 'no text or number in the field "answer"'}`, shape, line);
+    const reference = String(answer).split("####").at(-1)!.trim();
+    if (reference === "") return stop(`line ${line} has an empty "answer"`, shape, line);
+    if (typeof tier === "object" && tier !== null || typeof tier === "boolean") return stop(`line ${line} has a "tier" that is no text`, 'Leave "tier" out, or give a word such as "easy".', line);
+    return { prompt, answer: reference, ...(tier === undefined || tier === null ? {} : { tier: String(tier as string | number) }) };
   });
   return { name, key: fingerprint(problems), problems };
 }
 
-/** The same for a dropped file. */
-export async function readProblems(file: File): Promise<ProblemSet> {
-  checkTextSize(file.name, file.size);
-  return parseProblems(file.name, decodeText(file.name, new Uint8Array(await file.arrayBuffer())));
+/** The same for a file, of which no more is read than can be used. */
+export async function readProblems(file: Pick<File, "name" | "size" | "arrayBuffer">): Promise<ProblemSet> {
+  checkTextSize(file.name, file.size, "the problems");
+  return parseProblems(file.name, decodeText(file.name, new Uint8Array(await file.arrayBuffer()), "the problems"));
 }
 
 /** How many problems each tier has, in the order in which tiers come; those without one are a tier of their own. */

@@ -10,8 +10,8 @@ export const createProbe: Slice<ProbeSlice> = (set, get, env) => ({
   setProbeText: (probeText) => set({ probeText }),
   giveProbeText: async (file) => {
     try {
-      checkTextSize(file.name, file.size);
-      set({ probeText: decodeText(file.name, new Uint8Array(await file.arrayBuffer())) });
+      checkTextSize(file.name, file.size, "the text");
+      set({ probeText: decodeText(file.name, new Uint8Array(await file.arrayBuffer()), "the text") });
     } catch (error) {
       get().fail(error, `Reading ${file.name}`);
     }

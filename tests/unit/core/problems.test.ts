@@ -44,12 +44,15 @@ describe("problems of a .jsonl file", () => {
   test.each([
     ['{"prompt":"p","answer":"1"}\n{"prompt":"p",', 2, /^Reading the problems set\.jsonl: line 2 is no valid JSON/],
     ['{"prompt":"p","answer":"1"}\n\n[1]', 3, /line 3 is a list/],
-    ['{"question":"p","answer":"1"}', 1, /line 1 has no field "prompt"/],
+    ['{"question":"p","answer":"1"}', 1, /line 1 has no field "prompt" among "question", "answer"\. Each line needs/],
     ['{"prompt":" ","answer":"1"}', 1, /line 1 has no text in the field "prompt"/],
     ['{"prompt":"p"}', 1, /line 1 has no field "answer"/],
     ['{"prompt":"p","answer":["1"]}', 1, /line 1 has no text or number in the field "answer"/],
     ['{"prompt":"p","answer":""}', 1, /line 1 has an empty "answer"/],
-    ['{"prompt":"p","answer":"1","tier":3}', 1, /line 1 has a "tier" that is no text/],
+    ['{"prompt":"p","answer":"1","tier":[3]}', 1, /line 1 has a "tier" that is no text/],
+    ['{"prompt":"p","answer":"so ####"}', 1, /line 1 has an empty "answer"/],
+    ['{"prompt":"p","answer":null}', 1, /line 1 has no text or number/],
+    ["{}", 1, /line 1 has no field "prompt"\./],
   ])("%j is refused with its line", (content, line, message) => {
     const error = caught(content);
     expect(error.code).toBe("bad-file");
@@ -57,7 +60,20 @@ describe("problems of a .jsonl file", () => {
     expect(error.details).toMatchObject({ line, where: `set.jsonl, line ${line}` });
   });
 
-  test("an empty file is refused", () => expect(caught("\n \n").message).toMatch(/the file is empty/));
+  test("an empty file and a JSON list are refused", () => {
+    expect(caught("\n \n").message).toMatch(/the file is empty/);
+    expect(caught('\n[\n {"prompt":"p","answer":"1"}\n]').message).toBe("Reading the problems set.jsonl: the file is one JSON list. Write each object of the list on a line of its own, without commas between them.");
+  });
+
+  test("a byte order mark is no part of a file, other encodings and too large ones are named as problems", async () => {
+    expect((await readProblems(new File(["\ufeff", '{"prompt":"p","answer":0.5,"tier":null}'], "a.jsonl"))).problems).toEqual([{ prompt: "p", answer: "0.5" }]);
+    await expect(readProblems(new File([Uint8Array.of(0xff, 0xfe, 0x7b)], "b.jsonl"))).rejects.toThrow("Reading the problems b.jsonl: the file is no valid UTF-8 text. Save it as UTF-8.");
+    await expect(readProblems({ name: "c.jsonl", size: 65e6, arrayBuffer: () => Promise.reject(new Error("was read")) })).rejects.toThrow(/^Reading the problems c\.jsonl: the file has 65.* MB, and at most 64.* MB are read\. Give a part of it\.$/);
+  });
+
+  test("of an answer with its working the result counts; a tier may be a number", () => {
+    expect(parseProblems("gsm8k.jsonl", JSON.stringify({ prompt: "p", answer: "48/2 = 24\n#### 1,072", tier: 2 })).problems).toEqual([{ prompt: "p", answer: "1,072", tier: "2" }]);
+  });
 
   test("those of the sample pair can be read", async () => {
     const bytes = readFileSync(resolve(import.meta.dirname, "../../../public/samples/problems.jsonl"));
