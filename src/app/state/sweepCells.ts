@@ -2,7 +2,7 @@ import type { NumberOrWordSpec, NumberSpec, ParamSpecs } from "../../core/params
 import type { ModelRef, Recipe } from "../../core/recipe";
 import type { MethodInfo } from "../../engine/api";
 import { optionsOf } from "./contenders";
-import type { SweepAxis, SweepForm } from "./sweepTypes";
+import type { SweepAxis, SweepForm, SweepRecord } from "./sweepTypes";
 import type { StudioState } from "./types";
 
 export const MOST_VALUES = 6;
@@ -65,13 +65,22 @@ type Asked = Pick<StudioState, "sweepForm" | "recipe" | "methods" | "problemSet"
 /** How many problems there are to ask. */
 export const sweepProblems = (s: Pick<StudioState, "problemSet">, form: SweepForm): number => Math.min(form.problems, s.problemSet?.problems.length ?? 0);
 
+/** What the cells are asked: the prompt, or so many of a problem set. */
+export function sweepAsked(s: Pick<StudioState, "problemSet" | "prompt">, form: SweepForm): SweepRecord["asked"] {
+  if (form.over === "prompt") return { prompt: s.prompt };
+  if (s.problemSet) return { set: `${s.problemSet.key}/${sweepProblems(s, form)}`, name: s.problemSet.name };
+  return { set: `${form.set?.key ?? ""}/${form.problems}`, name: form.set?.name ?? "" };
+}
+
 /** The grid, row by row, from the form and the recipe as it is now. */
 export function sweepCells(s: Asked): SweepCell[] {
   const form = sweepFormOf(s);
-  if (!form || !s.recipe) return [];
-  const options = optionsOf(s.tryForm, s.tryFacts, s.tryFacts.merge?.value);
-  const asked = form.over === "prompt" ? s.prompt : [s.problemSet?.key, sweepProblems(s, form)];
-  const { recipe } = s;
+  return form && s.recipe ? gridCells(s.recipe, form, sweepAsked(s, form), optionsOf(s.tryForm, s.tryFacts, s.tryFacts.merge?.value)) : [];
+}
+
+/** The grid of a recipe. */
+export function gridCells(recipe: Recipe, form: SweepForm, of: SweepRecord["asked"], options: SweepRecord["options"]): SweepCell[] {
+  const asked = "set" in of ? [of.set] : of.prompt;
   return (form.down?.values ?? [undefined]).flatMap((y, row) => form.across.values.map((x, column): SweepCell => {
     const along = withNumber(recipe, form.across.param, x);
     const made = form.down && y !== undefined ? withNumber(along, form.down.param, y) : along;
@@ -85,7 +94,7 @@ export function sweepCells(s: Asked): SweepCell[] {
 export function sweepBlocked(s: Asked): string | undefined {
   const form = sweepFormOf(s);
   if (!form) return "This method has no number to go along.";
-  if (form.over === "problems" && sweepProblems(s, form) === 0) return "Choose a problem set first.";
+  if (form.over === "problems" && sweepProblems(s, form) === 0) return form.set ? `Choose ${form.set.name} to go on with this sweep.` : "Choose a problem set first.";
   if (form.over === "prompt" && s.prompt.trim() === "") return "Write a prompt in Compare first.";
   return undefined;
 }

@@ -1,5 +1,6 @@
 import type { EvaluationSummary, Probe } from "../../core/trying";
 import type { TryScore } from "./tryTypes";
+import type { RunRecord } from "./types";
 
 /** Values that one recipe number takes. */
 export interface SweepAxis {
@@ -14,6 +15,8 @@ export interface SweepForm {
   over: "problems" | "prompt";
   /** So many of the set. */
   problems: number;
+  /** The set of a sweep that was restored, while none is chosen. */
+  set?: { key: string; name: string };
 }
 
 /** A sweep in numbers alone, small enough to be remembered. */
@@ -73,6 +76,8 @@ export interface SweepSlice {
   sweep(): Promise<void>;
   /** Puts the cell's recipe in place of the current one, with its result in the run history. */
   adoptCell(key: string): Promise<void>;
+  /** Puts a sweep of the history back: its recipe, what it asked, its grid and the finished cells. */
+  restoreSweep(run: RunRecord): Promise<void>;
 }
 
 export interface ProbeSlice {

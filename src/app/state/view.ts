@@ -45,7 +45,7 @@ export const createView: Slice<ViewSlice> = (set, get, env) => ({
   deleteRun: (id) => set((s) => ({ runs: s.runs.filter((run) => run.id !== id) })),
   restoreRun: (id) => {
     const run = get().runs.find((r) => r.id === id);
-    if (run) void get().loadRecipe(run.recipe);
+    if (run) void (run.sweep ? get().restoreSweep(run) : get().loadRecipe(run.recipe));
   },
   askPersist: async () => {
     try {

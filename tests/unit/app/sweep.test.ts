@@ -4,21 +4,25 @@ import { defaultSweepForm, readValues, sweepBlocked, sweepCells, sweepFormOf } f
 import { StudioError } from "../../../src/core/errors";
 import { METHODS } from "../../../src/merge/methods";
 import { methodInfo } from "../../../src/merge/methods/index";
+import { bestCell, cellPlace, sweepWords } from "../../../src/app/state/swept";
 import { fakeBase, fakeTuned } from "../../support/fakeData";
 import { createFakeEngine, type FakeEngine, type FakeOptions } from "../../support/fakeEngine";
 
 const until = async (done: () => boolean): Promise<void> => { for (let i = 0; i < 400 && !done(); i++) await new Promise((resolve) => setTimeout(resolve, 5)); };
 
-async function withProblems(options: FakeOptions = {}): Promise<{ store: StudioStore; engine: FakeEngine }> {
+const problems = (): File => new File([Array.from({ length: 30 }, (_, i) => JSON.stringify({ prompt: `${i}+3=?`, answer: i + 3 })).join("\n")], "set.jsonl");
+
+async function withProblems(options: FakeOptions = {}): Promise<{ store: StudioStore; engine: FakeEngine; memory: Map<string, string> }> {
+  const memory = new Map<string, string>();
   const engine = createFakeEngine({ models: [fakeBase(), fakeTuned()], steps: 2, ...options });
-  const store = createStudioStore(engine, { storage: { getItem: () => null, setItem: () => undefined, removeItem: () => undefined } });
+  const store = createStudioStore(engine, { storage: { getItem: (k) => memory.get(k) ?? null, setItem: (k, v) => void memory.set(k, v), removeItem: (k) => void memory.delete(k) } });
   await store.getState().start();
   store.getState().chooseBase("m1");
   store.getState().chooseModels(["m2"]);
   await until(() => store.getState().recipe !== undefined);
-  await store.getState().giveProblems(new File([Array.from({ length: 30 }, (_, i) => JSON.stringify({ prompt: `${i}+3=?`, answer: i + 3 })).join("\n")], "set.jsonl"));
+  await store.getState().giveProblems(problems());
   store.getState().setSweepForm({ across: { param: "r", values: [0.1, 0.2, 0.3] }, down: { param: "gateFactor", values: [0.7, 0.42] } });
-  return { store, engine };
+  return { store, engine, memory };
 }
 const evaluated = (engine: FakeEngine): number => engine.calls.filter((c) => c === "evaluate").length;
 
@@ -77,6 +81,8 @@ describe("sweeping", () => {
     await store.getState().sweep();
     expect(evaluated(engine)).toBe(8);
     expect(store.getState().sweepRun).toMatchObject({ cells: 2, made: 2, repeated: 0 });
+    // Each grid is a row of the history.
+    expect(store.getState().runs.map((run) => [run.outcome, run.sweep!.cells.length])).toEqual([["swept", 4], ["swept", 6]]);
   });
 
   test("cancelled it keeps the finished cells, and goes on from there", async () => {
@@ -87,10 +93,58 @@ describe("sweeping", () => {
     await end;
     expect(Object.keys(store.getState().sweepResults)).toHaveLength(2);
     expect([store.getState().trying, store.getState().errors]).toEqual([undefined, []]);
+    const [cut] = store.getState().runs;
+    expect(sweepWords(cut!.sweep!).found).toBe("2 of 6 cells on 20 problems, greedy");
     const before = evaluated(engine);
     await store.getState().sweep();
     expect(evaluated(engine) - before).toBe(4);
     expect(Object.keys(store.getState().sweepResults)).toHaveLength(6);
+    expect(store.getState().runs).toMatchObject([{ id: cut!.id, sweep: { cells: { length: 6 } } }]);
+  });
+
+  test("a sweep of another visit is restored with its grid, and goes on with its problems", async () => {
+    const { store, engine, memory } = await withProblems();
+    store.getState().setTryForm({ sampling: "sample", temperature: 0.5 });
+    await store.getState().sweep();
+    const { sweep, recipeHash } = store.getState().runs[0]!;
+    const [words, best] = [sweepWords(sweep!), bestCell(sweep!)!];
+    expect(words).toEqual({ axes: "r 0.10, 0.20, 0.30 × gate 0.70, 0.42", found: "6 of 6 cells on 20 problems, sampled, T 0.5", best: `${(100 * best.summary!.accuracy.mean).toFixed(1)}% · ${best.tokens.toFixed(1)} tokens at ${cellPlace(sweep!, best)}` });
+    expect(recipeHash).toMatch(/^7f3a/);
+    expect(sweep!.cells.every((c) => c.summary!.accuracy.mean <= best.summary!.accuracy.mean)).toBe(true);
+
+    const again = createStudioStore(engine, { storage: { getItem: (k) => memory.get(k) ?? null, setItem: () => undefined, removeItem: () => undefined } });
+    await again.getState().start();
+    again.getState().setParam("r", 0.6);
+    again.getState().restoreRun(again.getState().runs[0]!.id);
+    await until(() => Object.keys(again.getState().sweepResults).length > 0);
+    await again.getState().refreshTryFacts();
+    const s = again.getState();
+    expect([s.step, s.tryTab, s.tryForm.temperature, s.recipe!.params.r]).toEqual(["try", "evaluate", 0.5, store.getState().recipe!.params.r]);
+    expect(sweepCells(s).map((c) => s.sweepResults[c.key]!.score!.summary.accuracy.mean)).toEqual(sweep!.cells.map((c) => c.summary!.accuracy.mean));
+    expect(sweepBlocked(s)).toBe("Choose set.jsonl to go on with this sweep.");
+    await s.giveProblems(problems());
+    const before = evaluated(engine);
+    await again.getState().sweep();
+    expect(evaluated(engine)).toBe(before);
+    // Half a grid, filled from there.
+    again.getState().setSweepForm({ across: { param: "r", values: [0.1, 0.9] } });
+    await again.getState().sweep();
+    expect(evaluated(engine) - before).toBe(2);
+    await again.getState().adoptCell(sweepCells(again.getState())[0]!.key);
+    expect(again.getState().recipe!.params).toMatchObject({ r: 0.1, gateFactor: 0.7 });
+  });
+
+  test("what is asked is what it was at the click, whatever changes on the page", async () => {
+    const { store } = await withProblems({ steps: 20 });
+    store.getState().setSweepForm({ over: "prompt" });
+    store.getState().setPrompt("How far?");
+    const end = store.getState().sweep();
+    await until(() => Object.keys(store.getState().sweepResults).length === 1);
+    store.getState().setPrompt("How long?");
+    store.getState().setParam("theta", 0.3);
+    await end;
+    expect(store.getState().runs).toMatchObject([{ recipe: { params: { theta: "adaptive" } }, sweep: { asked: { prompt: "How far?" }, cells: { length: 6 } } }]);
+    expect(sweepWords(store.getState().runs[0]!.sweep!)).toMatchObject({ found: "6 of 6 cells on one prompt, greedy", best: expect.stringMatching(/^\d+–\d+ tokens$/) });
   });
 
   test("a cell that fails says why, and the next one is answered", async () => {

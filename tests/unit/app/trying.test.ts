@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { contenders, problemCount, scoreRows, tryBlocked } from "../../../src/app/state/contenders";
+import { MOST_VALUES } from "../../../src/app/state/sweepCells";
+import type { SweepRecord } from "../../../src/app/state/sweepTypes";
 import { createStudioStore, type StudioStore } from "../../../src/app/state/store";
 import { StudioError } from "../../../src/core/errors";
 import { fakeBase, fakeModel, fakeTuned } from "../../support/fakeData";
@@ -176,7 +178,7 @@ describe("evaluate", () => {
   });
 });
 
-test("fifty runs, each with every score that a run keeps, are remembered in less than 5 MB", async () => {
+test("fifty runs, half with every score that a run keeps and half sweeps of the largest grid, are remembered in less than 5 MB", async () => {
   const { store, map } = await withPair();
   await store.getState().giveProblems(problems(10));
   store.getState().setTryForm({ sampling: "sample" });
@@ -187,7 +189,11 @@ test("fifty runs, each with every score that a run keeps, are remembered in less
   }
   const [run] = store.getState().runs;
   expect(run!.scores).toHaveLength(8);
-  store.setState({ runs: Array.from({ length: 50 }, (_, i) => ({ ...run!, id: `r${i}`, alphas: Array.from({ length: 80 }, (_, k) => 0.5 + k / 1000), note: "n".repeat(200) })) });
+  const values = Array.from({ length: MOST_VALUES }, (_, i) => i / 7);
+  const { options, summary } = run!.scores![0]!;
+  const cells = values.flatMap((_, row) => values.map((__, column) => ({ row, column, recipeHash: "7f3a".repeat(16), tokens: 48.123456789, summary })));
+  const sweep: SweepRecord = { form: { across: { param: "r", values }, down: { param: "scale", values }, over: "problems", problems: 300 }, asked: { set: "k".repeat(64), name: "set.jsonl" }, options, cells };
+  store.setState({ runs: Array.from({ length: 50 }, (_, i) => ({ ...run!, id: `r${i}`, ...(i % 2 ? { sweep } : {}), alphas: Array.from({ length: 80 }, (_, k) => 0.5 + k / 1000), note: "n".repeat(200) })) });
   expect(map.get("tributary")!.length).toBeLessThan(5_000_000);
   expect(map.get("tributary")!.length).toBeGreaterThan(50_000);
 });
