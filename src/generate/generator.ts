@@ -5,9 +5,11 @@ import type { ModelConfig } from "../model/config";
 import { Pace } from "../model/pace";
 import { checkTensors } from "../model/weights";
 import { KeyValueCache, planCache } from "./cache";
+import { PromptPlaces } from "./promptPlaces";
 import { checkSampling, chooseToken, GREEDY, samplingKey, type SamplingOptions } from "./sampling";
 import { CachedWalk, promptRows, type Row } from "./walk";
-import { GeneratorWeights, planWeights, type WeightPlan } from "./weights";
+import { WeightPool } from "./pool";
+import { GeneratorWeights, planWeights, poolKeys, type WeightPlan } from "./weights";
 
 /** "context": prompt and answer fill the positions that the model has. */
 export type StopReason = "stop id" | "length" | "context" | "cancelled";
@@ -48,6 +50,8 @@ export interface Generator {
   readonly config: ModelConfig;
   /** Known before the first token: what stays on the GPU, and what each step reads again. */
   readonly plan: WeightPlan;
+  /** Tensors on the GPU that were brought for it, and those that it shares with models that had them. */
+  readonly loaded: Readonly<{ made: number; taken: number }>;
   /**
    * Answers to all prompts, in their order. `onToken` sees every token but stop ids as it is chosen. An answer depends on
    * its prompt, the options and the number of its sample, not on the prompts beside it. When the signal fires, what there is
@@ -59,8 +63,12 @@ export interface Generator {
 }
 
 export interface GeneratorOptions {
-  /** GPU bytes for weights, cache and what a step needs; all that is asked for when absent. */
+  /** GPU bytes for weights, cache and what a step needs, those of all models in `pool` together; all that is asked for when absent. */
   budgetBytes?: number | undefined;
+  /** Models with one pool have tensors in common once; a pool of its own when absent. */
+  pool?: WeightPool | undefined;
+  /** Told how many bytes beside those in the pool would let all weights stay, so that others can be ended. What they share with this model stays. */
+  makeRoom?: ((bytes: number) => void) | undefined;
   signal?: AbortSignal | undefined;
   /** Parts of the model brought to the GPU so far. */
   onProgress?: ((part: number, parts: number) => void) | undefined;
@@ -79,27 +87,38 @@ const SHORT_PROMPT = 32;
 const DEFAULT_BATCH = 16;
 const MAX_BATCH = 32;
 
-/** What a generator within this budget keeps on the GPU; headers are enough to know. */
-export const planGenerator = (source: TensorSource, config: ModelConfig, budgetBytes: number): WeightPlan => planWeights(source, config, (budgetBytes - stepBytes(config, 1)) * (1 - CACHE_SHARE));
+/** What a generator within this budget keeps on the GPU; headers are enough to know. `isHeld` names tensors that are there already. */
+export const planGenerator = (source: TensorSource, config: ModelConfig, budgetBytes: number, isHeld?: (name: string) => boolean): WeightPlan => planWeights(source, config, (budgetBytes - stepBytes(config, 1)) * (1 - CACHE_SHARE), isHeld);
 
 /**
  * A decoder that makes text: prompts by the products of the forward pass, then one token of each sequence at a time, with
  * keys and values in a cache and kernels for few rows. A sequence that ends makes room for the next one. Weights stay on the
  * GPU as far as the budget goes; the rest is brought for every step, block by block. The source may be a merge that was
- * never written: what is read of it is what an export would write.
+ * never written: what is read of it is what an export would write. Tensors of known identity that the pool has are shared.
  * Throws as checkTensors and loadWeight do.
  */
 export async function createGenerator(gpu: Gpu, source: TensorSource, config: ModelConfig, options: GeneratorOptions = {}): Promise<Generator> {
-  const { budgetBytes = Infinity } = options;
+  const { budgetBytes = Infinity, pool = new WeightPool(gpu), makeRoom, signal } = options;
   checkTensors(source, config);
-  const plan = planGenerator(source, config, budgetBytes);
-  const weights = await GeneratorWeights.load(gpu, source, config, plan, options);
+  const keys = await poolKeys(source, config, signal);
+  // Held until the weights have their own part: what makes room may end the models that these are from.
+  const kept = [...keys.values()].map((key) => pool.take(key));
+  let weights: GeneratorWeights;
+  try {
+    const isHeld = (name: string): boolean => pool.has(keys.get(name));
+    const whole = planGenerator(source, config, Infinity, isHeld);
+    makeRoom?.(Math.ceil((whole.weightBytes - whole.sharedBytes) / (1 - CACHE_SHARE)) + stepBytes(config, 1));
+    weights = await GeneratorWeights.load(gpu, source, config, planGenerator(source, config, budgetBytes - pool.heldBytes, isHeld), { ...options, pool, keys });
+  } finally {
+    for (const share of kept) share?.release();
+  }
   return {
     config,
-    plan,
+    plan: weights.plan,
+    loaded: weights.loaded,
     generate: (prompts, request, onToken) => {
       const batch = request.batch ?? DEFAULT_BATCH;
-      const cacheBytes = budgetBytes - plan.residentBytes - stepBytes(config, batch);
+      const cacheBytes = budgetBytes - pool.heldBytes - stepBytes(config, batch);
       return new Generation(gpu, config, weights, { ...request, signal: request.signal ?? options.signal }, cacheBytes, onToken).run(prompts);
     },
     end: () => weights.release(),
@@ -128,6 +147,7 @@ class Generation {
   private readonly samples: number;
   private readonly batch: number;
   private readonly stops: ReadonlySet<number>;
+  private readonly prompts = new PromptPlaces();
 
   constructor(
     private readonly gpu: Gpu,
@@ -186,18 +206,39 @@ class Generation {
     while (waiting.length > 0 || running.length > 0) {
       throwIfCancelled(this.options.signal);
       const fresh = waiting.splice(0, free.length);
+      const first: Sequence[] = [];
+      const others: Sequence[] = [];
       for (const s of fresh) {
         s.place = free.pop()!;
         s.begun = performance.now();
+        if (!(await this.share(walk, s))) (first.some(({ prompt }) => prompt === s.prompt) ? others : first).push(s);
       }
-      const long = fresh.filter((s) => s.promptTokens > SHORT_PROMPT);
+      const long = first.filter((s) => s.promptTokens > SHORT_PROMPT);
       if (long.length > 0) await this.advance(walk, long, true);
-      const together = [...running, ...fresh.filter((s) => s.promptTokens <= SHORT_PROMPT)];
+      const together = [...running, ...first.filter((s) => s.promptTokens <= SHORT_PROMPT)];
       if (together.length > 0) await this.advance(walk, together, false);
-      running = [...together, ...long];
+      for (const s of others) await this.share(walk, s);
+      running = [...running, ...fresh];
       free.push(...running.filter((s) => s.ended).map((s) => s.place));
       running = running.filter((s) => !s.ended);
     }
+  }
+
+  /** A prompt that another sample of it has brought into the cache is copied there, and the next token chosen; false when there is none. */
+  private async share(walk: CachedWalk, s: Sequence): Promise<boolean> {
+    const found = this.prompts.find(s.prompt, s.place);
+    if (!found) return false;
+    if (found.place !== s.place) await walk.copyCached(found.place, s.place, s.promptTokens);
+    s.cached = s.promptTokens;
+    this.prompted(s, found.logits);
+    this.take(s, found.logits);
+    return true;
+  }
+
+  /** Notes that the prompt of a sequence is in its place, for samples of it that are still to come. */
+  private prompted(s: Sequence, logits: Float32Array): void {
+    if (s.sample + 1 < this.samples) this.prompts.set(s.place, s.prompt, logits);
+    else this.prompts.forget(s.prompt);
   }
 
   /** What the cache lacks of each sequence goes into it, in pieces of bounded size, and the next token of each is chosen. */
@@ -211,6 +252,7 @@ class Generation {
       lasts.forEach((i, n) => {
         const { s } = piece[i]!;
         s.cached = s.all.length;
+        if (s.tokens === 0) this.prompted(s, logits[n]!);
         this.take(s, logits[n]!);
       });
     }

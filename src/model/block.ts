@@ -56,23 +56,46 @@ export interface BlockBatch {
   gradient: GradientBatch;
 }
 
-/** Reads the parameters of one block, in the order of the architecture's table. Throws as loadWeight does. */
-export async function loadBlock(gpu: Gpu, source: TensorSource, config: ModelConfig, layer: number, signal?: AbortSignal, maxPanelBytes?: number): Promise<BlockWeights> {
+/** Where the parameters of a block come from. */
+export interface BlockSupply {
+  weight(name: string): Promise<Weight>;
+  /** As f32. */
+  vector(name: string): Promise<GPUBuffer>;
+}
+
+/** The parameters of one block, asked for in the order of the architecture's table. */
+export async function blockFrom(supply: BlockSupply, config: ModelConfig, layer: number): Promise<BlockWeights> {
   const block: BlockWeights = { layer, linears: new Map(), norms: new Map() };
   const biases = new Map<string, { name: string; buffer: GPUBuffer }>();
-  try {
-    for (const { name, role, shape } of expectedTensors(config).filter((t) => t.layer === layer)) {
-      if (shape.length === 2) block.linears.set(role as LinearRole, { weight: await loadWeight(gpu, source, name, signal, maxPanelBytes), bias: undefined, biasName: undefined });
-      else if (role.endsWith(".bias")) biases.set(role.slice(0, -".bias".length), { name, buffer: await loadVector(gpu, source, name) });
-      else block.norms.set(role as NormRole, { name, gain: await loadVector(gpu, source, name) });
-    }
-  } catch (error) {
-    releaseBlock(gpu, block);
-    gpu.release(...[...biases.values()].map((b) => b.buffer));
-    throw error;
+  for (const { name, role, shape } of expectedTensors(config).filter((t) => t.layer === layer)) {
+    if (shape.length === 2) block.linears.set(role as LinearRole, { weight: await supply.weight(name), bias: undefined, biasName: undefined });
+    else if (role.endsWith(".bias")) biases.set(role.slice(0, -".bias".length), { name, buffer: await supply.vector(name) });
+    else block.norms.set(role as NormRole, { name, gain: await supply.vector(name) });
   }
   for (const [role, { name, buffer }] of biases) Object.assign(block.linears.get(role as LinearRole)!, { bias: buffer, biasName: name });
   return block;
+}
+
+/** Reads the parameters of one block. Throws as loadWeight does, and then holds nothing. */
+export async function loadBlock(gpu: Gpu, source: TensorSource, config: ModelConfig, layer: number, signal?: AbortSignal, maxPanelBytes?: number): Promise<BlockWeights> {
+  const held: GPUBuffer[] = [];
+  try {
+    return await blockFrom({
+      weight: async (name) => {
+        const weight = await loadWeight(gpu, source, name, signal, maxPanelBytes);
+        held.push(...weight.panels.map((panel) => panel.buffer));
+        return weight;
+      },
+      vector: async (name) => {
+        const buffer = await loadVector(gpu, source, name);
+        held.push(buffer);
+        return buffer;
+      },
+    }, config, layer);
+  } catch (error) {
+    gpu.release(...held);
+    throw error;
+  }
 }
 
 export const releaseBlock = (gpu: Gpu, block: BlockWeights): void => gpu.release(...blockBuffers(block));
