@@ -1,12 +1,11 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import AxeBuilder from "@axe-core/playwright";
-import { heading } from "./flows";
+import { loadSample } from "./flows";
 import { dropPaths, expect, test } from "./studio";
 
 test("calibration text is shown where a stage needs it, counted in the model's tokens, and taken from a drop or a paste", async ({ studio, folder }) => {
-  await studio.getByRole("button", { name: "Try with the sample pair" }).click();
-  await expect(heading(studio, "How much each layer takes")).toBeVisible({ timeout: 60_000 });
+  await loadSample(studio);
   const group = studio.getByRole("region", { name: "Calibration text" });
   await expect(group).toHaveCount(0);
   await studio.getByRole("combobox", { name: "Add a stage after the merge" }).selectOption("aim");

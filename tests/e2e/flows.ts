@@ -10,6 +10,15 @@ export const panel = (page: Page, name: string): Locator => page.locator("main")
 export const mainAction = (page: Page): Locator => page.locator("[data-main-action]");
 export const heading = (page: Page, name: string | RegExp): Locator => page.getByRole("heading", { level: 1, name });
 
+/** Beside the run that goes on to the evaluation: the sample pair, measured, and no further. */
+export const sampleButton = (page: Page): Locator => page.getByRole("button", { name: "Only load and measure" });
+
+/** From the first screen to Shape of the sample pair. */
+export async function loadSample(page: Page): Promise<void> {
+  await sampleButton(page).click();
+  await expect(heading(page, "How much each layer takes")).toBeVisible({ timeout: 90_000 });
+}
+
 /** Drops folders and waits until each is stored and verified. */
 export async function loadFolders(page: Page, folders: string[], timeout = 20_000): Promise<void> {
   await dropPaths(page, folders);

@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { BrowserContext, Page } from "@playwright/test";
 import { contents } from "./files";
-import { download, heading, mainAction } from "./flows";
+import { download, heading, mainAction, sampleButton } from "./flows";
 import { kill, killPoints, reached } from "./kill";
 import { expect, launch, open, test } from "./studio";
 
@@ -13,7 +13,7 @@ const SLOW = { timeout: 120_000 };
 /** From whatever the page shows after it was opened to written files, as a person would go on. */
 async function goOn(page: Page): Promise<void> {
   const again = page.getByRole("button", { name: "Continue writing" });
-  const sample = page.getByRole("button", { name: "Try with the sample pair" });
+  const sample = sampleButton(page);
   const check = page.getByRole("button", { name: "Continue to Check" });
   const over = page.getByRole("button", { name: "Start over" });
   // What the last visit chose is shown until the engine has said what is there.

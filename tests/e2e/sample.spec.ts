@@ -1,11 +1,11 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { download, heading, mainAction, write } from "./flows";
+import { download, heading, mainAction, sampleButton, write } from "./flows";
 import { expect, open, test } from "./studio";
 
 test("the sample pair, from the first click to files on disk, in under a minute; a reload keeps models, recipe and pass", async ({ studio, folder }) => {
   const started = performance.now();
-  await studio.getByRole("button", { name: "Try with the sample pair" }).click();
+  await sampleButton(studio).click();
   await expect(heading(studio, "How much each layer takes")).toBeVisible({ timeout: 60_000 });
   await expect(mainAction(studio)).toHaveText("Save");
   const measured = performance.now();

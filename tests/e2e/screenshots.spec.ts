@@ -3,7 +3,7 @@ import { cpSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import { bigModel, copyPair } from "./files";
-import { heading, loadFolders, mainAction, panel, write } from "./flows";
+import { heading, loadFolders, mainAction, panel, sampleButton, write } from "./flows";
 import { dropPaths, expect, open, ROOT, test } from "./studio";
 
 const into = join(ROOT, "test-results/screenshots");
@@ -38,7 +38,7 @@ test("every step", async ({ studio, folder }) => {
   await studio.keyboard.press("1");
   await studio.getByRole("button", { name: "Start over" }).click();
   await open(studio);
-  await studio.getByRole("button", { name: "Try with the sample pair" }).click();
+  await sampleButton(studio).click();
   await expect(heading(studio, "Measuring which layers matter")).toBeVisible();
   await shoot(studio, "shape-running");
   await expect(heading(studio, "How much each layer takes")).toBeVisible({ timeout: 60_000 });

@@ -1,12 +1,11 @@
-import { heading, mainAction, panel } from "./flows";
+import { loadSample, mainAction, panel } from "./flows";
 import { expect, test } from "./studio";
 
 const TEXT = "47+7+3+7=?\n<think>\n47+7=54\n54+3=57\n57+7=64\n</think>\nanswer=64";
 
 test("a sweep makes each merge once and lends its recipe; a probe tells a wrecked merge", async ({ studio }) => {
   test.slow();
-  await studio.getByRole("button", { name: "Try with the sample pair" }).click();
-  await expect(heading(studio, /How much each layer takes/)).toBeVisible({ timeout: 60_000 });
+  await loadSample(studio);
   const stop = studio.locator("main").getByRole("button", { name: "Cancel" });
   if (await stop.isVisible()) await stop.click();
   await studio.getByRole("combobox", { name: "Method" }).selectOption({ label: "Task arithmetic" });

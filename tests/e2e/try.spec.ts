@@ -3,7 +3,7 @@ import { join } from "node:path";
 import AxeBuilder from "@axe-core/playwright";
 import type { Locator, Page } from "@playwright/test";
 import { copyPair } from "./files";
-import { heading, loadFolders, mainAction } from "./flows";
+import { heading, loadFolders, loadSample, mainAction } from "./flows";
 import { expect, ROOT, test } from "./studio";
 
 const main = (page: Page): Locator => page.locator("main");
@@ -21,8 +21,7 @@ async function expectNoViolation(page: Page, state: string): Promise<void> {
 
 /** Loads the sample pair and merges it by task arithmetic, which needs no pass. */
 async function openTry(page: Page): Promise<void> {
-  await page.getByRole("button", { name: "Try with the sample pair" }).click();
-  await expect(heading(page, /How much each layer takes/)).toBeVisible({ timeout: 60_000 });
+  await loadSample(page);
   const stop = page.locator("main").getByRole("button", { name: "Cancel" });
   if (await stop.isVisible()) await stop.click();
   await page.getByRole("combobox", { name: "Method" }).selectOption({ label: "Task arithmetic" });

@@ -1,13 +1,12 @@
 import { expect, open, test } from "./studio";
-import { heading, mainAction, panel, toShape, write } from "./flows";
+import { heading, loadSample, mainAction, panel, toShape, write } from "./flows";
 import { ownFiles } from "./stored";
 
 const bytesOf = (files: Record<string, number>): number => Object.values(files).reduce((sum, n) => sum + n, 0);
 
 test("a finished export becomes an input where it lies, merges again, outlives a reload, and is deleted with its files", async ({ studio }) => {
   test.setTimeout(180_000);
-  await studio.getByRole("button", { name: "Try with the sample pair" }).click();
-  await expect(heading(studio, "How much each layer takes")).toBeVisible({ timeout: 90_000 });
+  await loadSample(studio);
   await mainAction(studio).filter({ hasText: "Save" }).click();
   await write(studio, "One download per file");
   const before = await ownFiles(studio);

@@ -2,7 +2,6 @@ import type { IncomingFolder, StoredModel } from "../../engine/api";
 import type { Progress } from "../../core/progress";
 import { StudioError, toStudioError } from "../../core/errors";
 import { methodFor } from "./recipe";
-import { fetchSample } from "./sample";
 import type { Slice } from "./env";
 import type { Adding, CheckpointsSlice, IngestItem } from "./types";
 
@@ -143,29 +142,7 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
       } finally {
         set((s) => ({ running: without(s.running, jobId) }));
       }
-      await get().refreshModels();
-    },
-    loadSample: async () => {
-      const state = get();
-      if (state.queue.some((item) => item.state === "reading" || item.state === "waiting")) return;
-      try {
-        const present = ["calculator-base", "calculator-long-cot"].map((name) => state.models.find((m) => m.sample && m.name === name && m.state === "ready"));
-        set({ baseId: undefined, modelIds: [], preflight: undefined, recipe: undefined, shape: undefined, measured: undefined });
-        if (present[0] && present[1]) {
-          set({ baseId: present[0].id, modelIds: [present[1].id] });
-          pairChanged();
-        } else {
-          await addFolders(await fetchSample(), { backend: "copy", sample: true });
-        }
-        await get().runPreflight();
-        if (get().preflight?.verdict !== "ok") return;
-        set({ step: "shape" });
-        const method = get().methods.find((m) => m.id === get().recipe?.method);
-        if (method?.needs.fisher && get().gpu?.state === "none") await get().refreshShape();
-        else await get().measure();
-      } catch (error) {
-        get().fail(error, "Loading the sample pair");
-      }
+      await Promise.all([get().refreshModels(), get().refreshUnfinished()]);
     },
     chooseBase: (id) => {
       set((s) => ({ baseId: id, modelIds: s.modelIds.filter((m) => m !== id) }));

@@ -8,6 +8,8 @@ const FOLDERS = [
   { name: "calculator-long-cot", path: "samples/long-cot" },
 ];
 
+export const SAMPLE_NAMES = FOLDERS.map(({ name }) => name);
+
 /**
  * The pair that ships with the page, fetched from beside it and wrapped as two dropped folders.
  * Throws StudioError "bad-file" when a file is not there.

@@ -11,6 +11,7 @@ import { createImporting } from "./importing";
 import { createJobs } from "./jobs";
 import { createProbe } from "./probe";
 import { createRecipe } from "./recipe";
+import { createSampleRun, takenOver } from "./sampleRun";
 import { createSweep } from "./sweep";
 import { createTrying } from "./trying";
 import type { StudioState } from "./types";
@@ -53,6 +54,7 @@ export function createStudioStore(engine: EngineApi, options: { storage?: StateS
           ...createCalibration(set, get, env),
           ...createJobs(set, get, env),
           ...createForecast(set, get, env),
+          ...createSampleRun(set, get, env),
           ...createTrying(set, get, env),
           ...createSweep(set, get, env),
           ...createProbe(set, get, env),
@@ -64,6 +66,10 @@ export function createStudioStore(engine: EngineApi, options: { storage?: StateS
     ),
   );
   store.temporal.getState().clear();
+  store.subscribe((s) => {
+    const sampleRun = takenOver(s);
+    if (sampleRun) store.setState({ sampleRun });
+  });
   return store;
 }
 

@@ -108,5 +108,6 @@ export interface TrySlice {
   evaluated: Record<string, EvaluatedNow>;
   /** Of stored models, by id; those of recipes lie with their run. */
   modelScores: Record<string, TryScore[]>;
-  evaluate(): Promise<void>;
+  /** `wanted` is asked once the models are known and before the first of them answers. */
+  evaluate(wanted?: () => boolean): Promise<void>;
 }

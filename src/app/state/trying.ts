@@ -170,16 +170,17 @@ export const createTrying: Slice<TrySlice> = (set, get, env) => {
     liveItems: [],
     evaluated: {},
     modelScores: {},
-    evaluate: async () => {
+    evaluate: async (wanted = () => true) => {
       if (get().trying || !get().problemSet || problemCount(get()) === 0) return;
       const all = contenders(get());
       // Facts first: how long an answer may be is one number for all of them.
       for (const c of all) await factsOf(c).catch(() => undefined);
-      const wanted = { set: setKey(get()), samples: samplesOf(get()) };
+      if (get().trying || !wanted()) return;
+      const asked = { set: setKey(get()), samples: samplesOf(get()) };
       const missing = all.filter((c) => {
         const now = get().evaluated[c.key];
         const recipe = c.model.kind === "merge" ? c.model.recipe : undefined;
-        return !now || !sameRecipe(now.recipe, recipe) || !sameSettings(now.score, { ...wanted, options: optionsOf(get().tryForm, get().tryFacts, get().tryFacts[c.key]?.value) });
+        return !now || !sameRecipe(now.recipe, recipe) || !sameSettings(now.score, { ...asked, options: optionsOf(get().tryForm, get().tryFacts, get().tryFacts[c.key]?.value) });
       });
       await inTurn("evaluate", missing.length > 0 ? missing : all, evaluateOne, (c, error) => get().fail(error, `Evaluating ${c.name}`));
       set({ liveItems: [] });

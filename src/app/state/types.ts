@@ -7,9 +7,11 @@ import type { CalibrationFacts } from "../../core/calibration";
 import type { TextFile } from "../../core/calibrationText";
 import type { Progress } from "../../core/progress";
 import type { Calibration, ParamValue, PostStage, Recipe, Reconciliation, OutputOptions, TensorChoice, Varying } from "../../core/recipe";
+import type { SampleSlice } from "./sampleTypes";
 import type { ProbeSlice, SweepRecord, SweepSlice } from "./sweepTypes";
 import type { TryScore, TrySlice } from "./tryTypes";
 
+export type * from "./sampleTypes";
 export type * from "./tryTypes";
 
 export type StepId = "load" | "check" | "shape" | "try" | "save";
@@ -58,7 +60,6 @@ export interface CheckpointsSlice {
   reconnect(id: string): Promise<void>;
   /** Makes the staged result a stored model where it lies. */
   useAsInput(): Promise<void>;
-  loadSample(): Promise<void>;
   chooseBase(id: string | undefined): void;
   chooseModels(ids: string[]): void;
   swapRoles(): void;
@@ -225,4 +226,4 @@ export interface ForecastSlice {
   refreshKernels(): Promise<void>;
 }
 
-export type StudioState = ForecastSlice & CalibrationSlice & CheckpointsSlice & RecipeSlice & ImportSlice & AnalysisSlice & JobsSlice & TrySlice & SweepSlice & ProbeSlice & ViewSlice;
+export type StudioState = ForecastSlice & CalibrationSlice & CheckpointsSlice & RecipeSlice & ImportSlice & AnalysisSlice & JobsSlice & SampleSlice & TrySlice & SweepSlice & ProbeSlice & ViewSlice;

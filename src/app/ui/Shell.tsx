@@ -3,6 +3,7 @@ import { ErrorCards } from "../panels/shell/ErrorCards";
 import { ImportFindings } from "../panels/shell/ImportFindings";
 import { Peek } from "../panels/shell/Peek";
 import { Rail } from "../panels/shell/Rail";
+import { SampleRun } from "../panels/shell/SampleRun";
 
 /**
  * The frame of one step: rail, scrolling main with its title, optional side panel, action bar at the foot.
@@ -22,6 +23,7 @@ export function Shell({ title, intro, aside, side, sideLabel, peek = false, acti
             {aside}
           </div>
           {peek && <Peek />}
+          <SampleRun />
           <ErrorCards />
           <ImportFindings />
           {children}

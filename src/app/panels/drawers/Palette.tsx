@@ -64,7 +64,7 @@ function commands(s: StudioState): Command[] {
   }
   if (s.baseId !== undefined && s.modelIds.length > 0) list.push({ label: "Swap base and fine-tuned", run: s.swapRoles });
   list.push(
-    { label: "Load the sample pair", run: () => void s.loadSample() },
+    ...(s.measuring === undefined && !s.trying && s.sampleRun?.state !== "running" ? [{ label: "Try with the sample pair", run: () => void s.runSample() }, { label: "Load and measure the sample pair", run: () => void s.loadSample() }] : []),
     { label: "Open run history", hint: "H", run: () => s.openDrawer("history") },
     { label: "Open storage", run: () => s.openDrawer("storage") },
     { label: "Open GPU", run: () => s.openDrawer("gpu") },

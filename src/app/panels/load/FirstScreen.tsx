@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { useFolders } from "../shell/Folders";
 import { ErrorCards } from "../shell/ErrorCards";
-import { useStudio } from "../../state/useStudio";
+import { useShallow, useStudio } from "../../state/useStudio";
 import type { GpuInfo } from "../../../engine/api";
 import { plural } from "../../ui/format";
 import { Icon } from "../../ui/icons";
@@ -51,12 +51,17 @@ export function FirstScreen() {
 }
 
 function Sample() {
-  const loadSample = useStudio((s) => s.loadSample);
+  const [run, load] = useStudio(useShallow((s) => [s.runSample, s.loadSample]));
   const [asked, setAsked] = useState(false);
+  const ask = (work: () => Promise<void>): void => {
+    setAsked(true);
+    void work().finally(() => setAsked(false));
+  };
   return (
     <div className="panel sample">
-      <div className="grow"><b>No models at hand?</b> Try the sample pair: a pocket calculator and its long-thinking version, two small models that come with this page. The whole flow takes about a minute.</div>
-      <button type="button" className="btn" disabled={asked} onClick={() => { setAsked(true); void loadSample().finally(() => setAsked(false)); }}>Try with the sample pair</button>
+      <div className="grow"><b>No models at hand?</b> Try the sample pair: a pocket calculator and its long-thinking version, two small models that come with this page. One click copies and measures them, then asks both and their merge 60 problems each.</div>
+      <button type="button" className="btn" disabled={asked} onClick={() => ask(run)}>Try with the sample pair</button>
+      <button type="button" className="btn ghost" disabled={asked} onClick={() => ask(load)}>Only load and measure</button>
     </div>
   );
 }
