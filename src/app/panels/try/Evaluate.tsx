@@ -12,6 +12,7 @@ import { useShallow, useStudio } from "../../state/useStudio";
 import { count, plural, progressPercent } from "../../ui/format";
 import { ByModel } from "./ByModel";
 import { accuracyPoints, POINT_COLUMNS } from "./evaluateModel";
+import { Finding } from "./Finding";
 import { useContenders } from "./hooks";
 import { Items } from "./Items";
 import { NumberSetting, RunButton } from "./parts";
@@ -33,6 +34,7 @@ export function Evaluate() {
       <Form />
       {problems && (
         <>
+          <Finding rows={rows} />
           <div className="grid2 a">
             <ChartPanel title="Accuracy and length" sub={`better is up and left${zoomNote(points)}`} table={table} onTable={setTable} empty={points.length === 0} csv={() => ({ name: "accuracy-length.csv", text: toCsv(POINT_COLUMNS, points) })}>
               {table ? <TableTwin columns={POINT_COLUMNS} rows={points} rowKey={(p) => p.id} layerOf={() => undefined} label="Accuracy and length, all points" height={CHART} fine /> : <AccuracyLength points={points} />}
