@@ -2,11 +2,17 @@ import { defineConfig } from "@playwright/test";
 
 const port = Number(process.env.E2E_PORT ?? 4199);
 
-// One worker: each test drives a whole browser with a software GPU, and two would share the same cores.
+/** Tests that hold a job to seconds or measure memory: another browser beside them would be measured too. */
+const ALONE = ["**/cancel.spec.ts", "**/pause.spec.ts", "**/memory.spec.ts"];
+const notTests = process.env.SCREENSHOTS ? [] : ["**/screenshots.spec.ts"];
+
 export default defineConfig({
   testDir: ".",
-  testMatch: "**/*.spec.ts",
-  testIgnore: process.env.SCREENSHOTS ? [] : ["**/screenshots.spec.ts"],
+  // `npm test` gives "together" a worker for each of two cores: a browser alone waits, or compiles kernels on one.
+  projects: [
+    { name: "together", testMatch: "**/*.spec.ts", testIgnore: [...ALONE, ...notTests] },
+    { name: "alone", testMatch: ALONE },
+  ],
   outputDir: "../../test-results",
   timeout: 120_000,
   expect: { timeout: 20_000 },

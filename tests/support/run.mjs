@@ -1,4 +1,4 @@
-// npm test: installs what is missing, then types, lint and unit beside gpu, then e2e, which has the machine for itself. The last
+// npm test: installs what is missing, then types, lint and unit beside gpu, then e2e, of which each browser has a core. The last
 // line is "N passed, N failed". `npm run check` is types and lint alone; `npm test -- unit gpu` picks parts.
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
@@ -71,11 +71,11 @@ async function vitest(project, held) {
 
 await Promise.all([checks(), parts.includes("gpu") ? vitest("gpu", parts.length > 1) : undefined]);
 if (parts.includes("e2e")) {
-  const out = join(cache, "e2e.json");
-  rmSync(out, { force: true });
   if (node("vite/bin/vite.js", ["build", "--logLevel", "warn"]) !== 0) add("e2e", 0, 1);
-  else {
-    const code = node("@playwright/test/cli.js", ["test", "-c", "tests/e2e/playwright.config.ts"], { PLAYWRIGHT_JSON_OUTPUT_FILE: out });
+  else for (const [project, workers] of [["together", 2], ["alone", 1]]) {
+    const out = join(cache, `e2e-${project}.json`);
+    rmSync(out, { force: true });
+    const code = node("@playwright/test/cli.js", ["test", "-c", "tests/e2e/playwright.config.ts", `--project=${project}`, `--workers=${workers}`], { PLAYWRIGHT_JSON_OUTPUT_FILE: out });
     const stats = existsSync(out) ? JSON.parse(readFileSync(out, "utf8")).stats : undefined;
     const failed = stats?.unexpected ?? 1;
     add("e2e", (stats?.expected ?? 0) + (stats?.flaky ?? 0), failed + (code !== 0 && failed === 0 ? 1 : 0), stats?.skipped ?? 0);
