@@ -5,7 +5,8 @@ import { largestDifference, readSafetensors, readShards } from "../support/readS
 import { readZip } from "../support/readZip";
 import { contents, copyPair, copySample } from "./files";
 import { download, heading, loadFolders, mainAction, measure, panel, pasteRecipe, shownRecipe, terminalMerge, toShape, write } from "./flows";
-import { expect, fixtures, test } from "./studio";
+import { ownFiles } from "./stored";
+import { expect, fixtures, open, test } from "./studio";
 
 const qwen = join(fixtures, "qwen2-tiny-f32");
 const json = (path: string): unknown => JSON.parse(readFileSync(path, "utf8"));
@@ -89,9 +90,22 @@ test("FIM-TIES of two dropped folders gives the golden tensors, in every way of 
   expectSameFiles(await pickedFiles(studio, "tiny-base-fim-ties"), files);
   await studio.getByRole("button", { name: "Write again" }).click();
   await write(studio, "As one .zip");
+  const stages = async (): Promise<string[]> => Object.keys(await ownFiles(studio)).filter((path) => path.startsWith("stages/")).map((path) => path.split("/")[2]!);
+  // A tab that closes before the download loses nothing; the files that were downloaded before are gone.
+  await open(studio);
+  await expect(studio.getByText(/^Merged model\. tiny-base-fim-ties, written and verified on .*, not downloaded yet\./)).toBeVisible();
+  expect(await stages()).toEqual(["tiny-base-fim-ties.zip"]);
+  await studio.getByRole("button", { name: "Download tiny-base-fim-ties" }).click();
+  await expect(heading(studio, "Written and verified")).toBeVisible();
   expect(await download(studio, join(folder, "zipped"))).toEqual(["tiny-base-fim-ties.zip"]);
   const zip = readZip(readFileSync(join(folder, "zipped/tiny-base-fim-ties.zip")));
   expectSameFiles(new Map([...zip].map(([path, bytes]) => [path.replace(/^tiny-base-fim-ties\//, ""), bytes])), files);
+  await open(studio);
+  await studio.getByRole("button", { name: "Delete tiny-base-fim-ties" }).click();
+  await expect(studio.getByText("Delete tiny-base-fim-ties? Frees")).toBeVisible();
+  await studio.getByRole("button", { name: "Delete", exact: true }).click();
+  await expect(studio.getByText("Merged model.")).toHaveCount(0);
+  expect(await stages()).toEqual([]);
 
   const out = join(folder, "terminal");
   const terminal = await terminalMerge(["--recipe", join(saved, "recipe.json"), "--base", base, "--model", tuned, "--out", out]);

@@ -8,7 +8,7 @@ export const STEPS: readonly { id: StepId; label: string }[] = [
   { id: "save", label: "Save" },
 ];
 
-type Facts = Pick<StudioState, "models" | "baseId" | "modelIds" | "preflight" | "recipe" | "shape">;
+type Facts = Pick<StudioState, "models" | "baseId" | "modelIds" | "preflight" | "recipe" | "shape" | "shownFinished">;
 
 /** Whether base and at least one fine-tuned model are known, and whether all of them are wholly stored. */
 export function pairState(s: Pick<StudioState, "models" | "baseId" | "modelIds">): { known: boolean; ready: boolean } {
@@ -22,6 +22,7 @@ export function canOpen(s: Facts, step: StepId): boolean {
   if (step === "load") return true;
   const pair = pairState(s);
   if (step === "check") return pair.known;
+  if (step === "save" && s.shownFinished !== undefined) return true;
   const shape = pair.ready && s.preflight?.verdict === "ok" && s.recipe !== undefined;
   if (step === "shape" || step === "try") return shape;
   return shape && s.shape?.complete === true && !s.shape.needsPass;

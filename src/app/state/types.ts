@@ -2,7 +2,7 @@
  * The one store's shape: plain data and actions, a slice per file. Buffers, files and the engine stay outside.
  * `createStudioStore(engine)` is given the engine client, so that a test gives it a fake.
  */
-import type { Budgets, ComboInfo, ExportPlan, ExportReport, ExportTarget, Forecast, GpuInfo, IncomingFolder, KernelsInUse, MeasureReport, MergekitYaml, MethodInfo, PlainError, PostInfo, Preflight, RecipeFinding, Shape, StorageInfo, StoredModel, UnfinishedExport } from "../../engine/api";
+import type { Budgets, ComboInfo, ExportPlan, ExportReport, ExportTarget, FinishedExport, Forecast, GpuInfo, IncomingFolder, KernelsInUse, MeasureReport, MergekitYaml, MethodInfo, PlainError, PostInfo, Preflight, RecipeFinding, Shape, StorageInfo, StoredModel, UnfinishedExport } from "../../engine/api";
 import type { CalibrationFacts } from "../../core/calibration";
 import type { TextFile } from "../../core/calibrationText";
 import type { Progress } from "../../core/progress";
@@ -158,12 +158,20 @@ export interface JobsSlice {
   exportModel(target: ExportTarget): Promise<void>;
   /** Exports that were cut off, with what they have written. */
   unfinished: UnfinishedExport[];
+  /** Lists both, those that were cut off and those that wait for their downloads. */
   refreshUnfinished(): Promise<void>;
   /** Restores the recipe of one and goes on writing; called on a click, since the browser may ask for the folder again. */
   continueExport(id: string): Promise<void>;
   discardExport(id: string): Promise<void>;
-  /** A file of the last staged export, to be offered as a download; undefined (and a card) when it is gone. */
+  /** Merged models of this visit and earlier ones that wait for their downloads. */
+  finished: FinishedExport[];
+  /** The one of them that Save shows because it was asked for, whatever the recipe is now. */
+  shownFinished: string | undefined;
+  showFinished(id: string): void;
+  deleteFinished(id: string): Promise<void>;
+  /** A file of the staged export that Save shows, to be offered as a download; undefined (and a card) when it is gone. */
   stagedFile(path: string): Promise<File | undefined>;
+  /** Leaves the report of the last export. Its staged files go when all were downloaded; until then they stay and are offered. */
   newMerge(): void;
 }
 

@@ -84,6 +84,8 @@ describe("save step", () => {
   test("calls verified only what was verified", () => {
     expect(verdictOf(report)).toMatchObject({ tone: "ok", title: "Written and verified", lead: "64 of 64 tiles equal, byte for byte." });
     expect(verdictOf({ ...report, tiles: { compared: 64, equal: 63 } })).toMatchObject({ tone: "block", failed: 1, title: "Written, but not right" });
+    const rounded: ExportReport = { ...report, tiles: { compared: 64, equal: 63 }, checks: [{ id: "tiles", label: "Tiles", found: "", verdict: "pass" }] };
+    expect(verdictOf(rounded), "a hardware GPU rounds its own way").toMatchObject({ tone: "ok", lead: "63 of 64 tiles equal, byte for byte.", sentence: "The others differ from a second computation on the CPU by no more than rounding." });
     expect(verdictOf({ ...report, checks: [{ ...report.checks[0]!, verdict: "fail" }] })).toMatchObject({ tone: "block", lead: "1 check failed." });
     expect(verdictOf({ ...report, checks: [...report.checks, { id: "x", label: "x", found: "", verdict: "skipped" }] })).toMatchObject({ tone: "warn", skipped: 1 });
     expect(verdictOf({ ...report, tiles: { compared: 0, equal: 0 } }).tone).toBe("warn");

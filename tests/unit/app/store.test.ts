@@ -4,7 +4,7 @@ import { canOpen } from "../../../src/app/state/steps";
 import { StudioError } from "../../../src/core/errors";
 import type { Recipe } from "../../../src/core/recipe";
 import type { UnfinishedExport } from "../../../src/engine/api";
-import { fakeBase, fakeModel, fakeTuned } from "../../support/fakeData";
+import { fakeBase, fakeRecipe, fakeTuned, fakeModel } from "../../support/fakeData";
 import { createFakeEngine, fakeFolder, type FakeEngine, type FakeOptions } from "../../support/fakeEngine";
 
 /** Frames run when the test says so: `frame()` is the end of one. */
@@ -374,6 +374,17 @@ describe("between visits", () => {
   }, 20_000);
 });
 
+/** An export whose engine then lists it as waiting for its downloads. */
+async function written(store: StudioStore, engine: FakeEngine) {
+  const recipe = store.getState().recipe ?? fakeRecipe("linear", fakeBase(), [fakeTuned()]);
+  store.setState({ recipe });
+  await store.getState().exportModel({ kind: "stage", name: "merged" });
+  const { exportReport } = store.getState();
+  engine.options.finished = [{ id: "stage1", recipe, report: exportReport!, finishedAt: 0, downloaded: [] }];
+  await store.getState().refreshUnfinished();
+  return { exportReport };
+}
+
 test("saving plans, writes, and marks the run", async () => {
   const { store } = await withPair();
   await store.getState().measure();
@@ -381,6 +392,24 @@ test("saving plans, writes, and marks the run", async () => {
   expect(store.getState()).toMatchObject({ exportReport: { name: "merged", staged: { id: "stage1" } }, running: {}, runs: [{ outcome: "saved" }] });
   store.getState().newMerge();
   expect(store.getState().exportReport).toBeUndefined();
+});
+
+test("a finished merge stays until all of it is downloaded, and can be opened again or deleted", async () => {
+  const { engine, store } = await withPair();
+  const { exportReport } = await written(store, engine);
+  store.getState().newMerge();
+  expect(count(engine, "discardStage"), "nothing was downloaded").toBe(0);
+  expect(store.getState()).toMatchObject({ exportReport: undefined, finished: [{ id: "stage1" }] });
+  await store.getState().startOver();
+  store.getState().showFinished("stage1");
+  expect(store.getState()).toMatchObject({ step: "save", exportReport: { name: "merged" }, shownFinished: "stage1" });
+  for (const path of exportReport!.staged!.paths) await store.getState().stagedFile(path);
+  store.getState().newMerge();
+  expect(count(engine, "discardStage")).toBe(1);
+  expect(store.getState()).toMatchObject({ exportReport: undefined, shownFinished: undefined, finished: [] });
+  await written(store, engine);
+  await store.getState().deleteFinished("stage1");
+  expect(store.getState()).toMatchObject({ exportReport: undefined, finished: [] });
 });
 
 test("deleting a model in use lets its role go", async () => {

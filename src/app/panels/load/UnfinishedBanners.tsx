@@ -1,12 +1,13 @@
 import { useFolders } from "../shell/Folders";
+import { FinishedExports } from "../shell/FinishedExports";
 import { UnfinishedExports } from "../shell/UnfinishedExports";
 import { useShallow, useStudio } from "../../state/useStudio";
 import { plural } from "../../ui/format";
 import { Banner } from "../../ui/marks";
 
-/** What an earlier visit left unfinished: copies, and models that were being written. */
+/** What an earlier visit left: copies and models that were being written, and merged models that wait for their downloads. */
 export function UnfinishedBanners() {
-  return <><UnfinishedCopies /><UnfinishedExports /></>;
+  return <><UnfinishedCopies /><UnfinishedExports /><FinishedExports /></>;
 }
 
 /** A copy that a closed tab left behind, or that was cancelled before it had a panel of its own: drop the folder again to continue, or discard it. */

@@ -9,9 +9,10 @@ import { bytes, duration, plural } from "../../ui/format";
 import { Icon } from "../../ui/icons";
 import { Banner } from "../../ui/marks";
 import { Shell } from "../../ui/Shell";
+import { FinishedExports } from "../shell/FinishedExports";
 import { UnfinishedExports } from "../shell/UnfinishedExports";
 import { ProgressBlock } from "../shape/ProgressBlock";
-import { nameProblem, reportText, verdictOf, type Where } from "./saveModel";
+import { nameProblem, reportText, verdictOf, writtenWhen, type Where } from "./saveModel";
 import { MergekitPanel } from "./MergekitPanel";
 import { AfterPanel, CardPanel, FilesPanel, HowPanel, RecipePanel, WherePanel } from "./WritePlan";
 import { Written } from "./Written";
@@ -31,11 +32,13 @@ export default function SaveStep() {
   const report = useStudio((s) => s.exportReport);
   const job = useStudio((s) => Object.values(s.running).find((p) => p.kind === "export" || p.kind === "verify"));
   const free = useStudio((s) => s.storage?.freeBytes);
+  const waiting = useStudio((s) => s.finished.length > 0);
   const planExport = useStudio((s) => s.planExport);
   const refreshModels = useStudio((s) => s.refreshModels);
   const exportModel = useStudio((s) => s.exportModel);
   const fail = useStudio((s) => s.fail);
   const newMerge = useStudio((s) => s.newMerge);
+  const shown = useStudio((s) => s.finished.find((f) => f.id === s.shownFinished));
   const go = useStudio((s) => s.go);
   const picker = pickerOf();
   const [where, setWhere] = useState<Where>(picker ? "folder" : "stage");
@@ -70,8 +73,8 @@ export default function SaveStep() {
 
   const running = job !== undefined || (starting && report === undefined);
   const source = report && writtenFrom.get(report);
-  if (report && !running && report !== again && (source === undefined || source === recipe))
-    return <Done report={report} onAgain={() => setAgain(report)} onNew={() => { newMerge(); go("load"); }} />;
+  if (report && !running && report !== again && (shown !== undefined || source === undefined || source === recipe))
+    return <Done report={report} when={shown && writtenWhen(shown)} onAgain={shown ? undefined : () => setAgain(report)} onNew={() => { newMerge(); go("load"); }} />;
 
   const problem = recipe ? nameProblem(recipe.output.name) : "Save needs two models that fit together.";
   const need = plan ? plan.totalBytes * (where === "zip" ? 2 : 1) : 0;
@@ -81,7 +84,7 @@ export default function SaveStep() {
     : !plan
       ? "Planning the files from the headers."
       : short
-        ? `Needs ${bytes(need)}, the browser grants ${bytes(free)}. Delete a stored model, or write into a folder.`
+        ? `Needs ${bytes(need)}, the browser grants ${bytes(free)}. Delete a stored model${waiting ? " or a merged one" : ""}, or write into a folder.`
         : `${bytes(plan.totalBytes)} to write, ${plural(plan.files.length, "file")}.${where !== "folder" && free !== undefined ? ` The browser grants ${bytes(free)}.` : ""}`;
   const verb = { folder: "Choose a folder and write", stage: plan ? `Write ${plural(plan.files.length, "file")}` : "Write the files", zip: "Write one .zip" }[where];
   const phase = job?.phases.find((p) => p.state === "now");
@@ -106,6 +109,7 @@ export default function SaveStep() {
     >
       <BrokenBanner />
       <UnfinishedExports />
+      <FinishedExports />
       {report && !running && report !== again && <Banner icon="clock" lead="The recipe has changed since the last files were written.">{report.name} still has the files of the earlier recipe.</Banner>}
       {job && <ProgressBlock key={job.jobId} jobId={job.jobId} progress={job} label="Writing and checking" reading="writing" stripUnit="part" />}
       <div className={running ? "stack" : "grid2 c save-grid"}>
@@ -127,14 +131,15 @@ export default function SaveStep() {
   );
 }
 
-function Done({ report, onAgain, onNew }: { report: ExportReport; onAgain: () => void; onNew: () => void }) {
+/** `when`: of a result that was opened again, whose recipe may not be the one in the form; it is not written again from here. */
+function Done({ report, when, onAgain, onNew }: { report: ExportReport; when: string | undefined; onAgain: (() => void) | undefined; onNew: () => void }) {
   const [copied, setCopied] = useState(false);
   const verdict = verdictOf(report);
   const bad = verdict.failed > 0;
   return (
     <Shell
       title={verdict.title}
-      intro={<>{plural(report.files.length, "file")} in <b>{report.name}</b>, {bytes(report.totalBytes)}, in {duration(report.elapsedMs)}.</>}
+      intro={<>{plural(report.files.length, "file")} in <b>{report.name}</b>, {bytes(report.totalBytes)}, {when ?? `in ${duration(report.elapsedMs)}`}.</>}
       aside={
         <div className="row">
           <button type="button" className="btn" onClick={() => void navigator.clipboard.writeText(reportText(report)).then(() => setCopied(true))}>
@@ -147,8 +152,8 @@ function Done({ report, onAgain, onNew }: { report: ExportReport; onAgain: () =>
           icon={bad ? "block" : "check"}
           {...(bad ? { tone: "block" as const } : {})}
           text={bad ? "A check failed, so these files should not be used." : "Done. The recipe is in the history; it can make these bytes again."}
-          secondary={bad ? { label: "New merge", onClick: onNew } : { label: "Write again", onClick: onAgain }}
-          primary={bad ? { label: "Write again", onClick: onAgain } : { label: "New merge", onClick: onNew }}
+          {...(onAgain ? { secondary: bad ? { label: "New merge", onClick: onNew } : { label: "Write again", onClick: onAgain } } : {})}
+          primary={bad && onAgain ? { label: "Write again", onClick: onAgain } : { label: "New merge", onClick: onNew }}
         />
       }
     >

@@ -60,6 +60,8 @@ function Downloads({ report, safe }: { report: ExportReport; safe: boolean }) {
   const [fetched, setFetched] = useState<ReadonlySet<string>>(new Set());
   const [busy, setBusy] = useState<string>();
   const used = useStudio((s) => s.adopted !== undefined && s.adopted.stageId === report.staged?.id);
+  const downloaded = useStudio((s) => s.finished.find((f) => f.id === report.staged?.id)?.downloaded);
+  const wasFetched = (path: string): boolean => fetched.has(path) || (downloaded?.includes(path) ?? false);
   const size = new Map(report.files.map((f) => [f.path, f.bytes]));
   const paths = [...(report.staged?.paths ?? [])].sort((a, b) => Number(size.has(a)) - Number(size.has(b)));
   const zips = paths.filter((p) => !size.has(p));
@@ -84,16 +86,16 @@ function Downloads({ report, safe }: { report: ExportReport; safe: boolean }) {
     <section className="panel" aria-labelledby="done-downloads">
       <div className="ph">
         <h2 id="done-downloads">Downloads</h2>
-        <span className="sub">{!safe ? "a check failed; these files are here to be looked at, not to be used" : used ? "kept in this browser as a model; deleted with it" : "kept in this browser until you start a new merge"}</span>
+        <span className="sub">{!safe ? "a check failed; these files are here to be looked at, not to be used" : used ? "kept in this browser as a model; deleted with it" : "kept in this browser until all are downloaded and you start a new merge"}</span>
         {zips.length === 0 && <span className="acts"><button type="button" className="btn s" disabled={busy !== undefined} onClick={() => void fetchAll()}><Icon name="download" small />Download all {plural(files.length, "file")}</button></span>}
       </div>
       <div className="pb downloads">
         {[...zips, ...(zips.length > 0 ? [] : files)].map((path) => (
           <button key={path} type="button" className="btn s" disabled={busy !== undefined} onClick={() => void fetchOne(path)}>
-            <Icon name={fetched.has(path) ? "check" : "download"} small />
+            <Icon name={wasFetched(path) ? "check" : "download"} small />
             <code>{path}</code>
             {size.has(path) && <span className="muted">{bytes(size.get(path))}</span>}
-            {fetched.has(path) && <span className="vh">, downloaded</span>}
+            {wasFetched(path) && <span className="vh">, downloaded</span>}
           </button>
         ))}
       </div>
