@@ -235,10 +235,8 @@ class Generation {
     return true;
   }
 
-  /** Notes that the prompt of a sequence is in its place, for samples of it that are still to come. */
   private prompted(s: Sequence, logits: Float32Array): void {
-    if (s.sample + 1 < this.samples) this.prompts.set(s.place, s.prompt, logits);
-    else this.prompts.forget(s.prompt);
+    this.prompts.set(s.place, s.prompt, logits, s.sample + 1 < this.samples);
   }
 
   /** What the cache lacks of each sequence goes into it, in pieces of bounded size, and the next token of each is chosen. */

@@ -73,6 +73,27 @@ export class CachedWalk extends BufferScope {
     }
   }
 
+  /** Copies keys and values of positions [0, positions) of one place to another, behind what is encoded already. Throws "cancelled". */
+  async copyCached(from: number, to: number, positions: number): Promise<void> {
+    const { gpu, cache } = this;
+    const { kvHeads: KV, headDim: D } = this.config;
+    const bytes = 4 * positions * KV * D;
+    const place = 4 * cache.plan.capacity * KV * D;
+    const scope = new BufferScope(gpu);
+    try {
+      // WebGPU copies from one buffer to another only.
+      const between = scope.alloc(bytes, "keys or values");
+      for (const { keys, values } of cache.layers)
+        for (const buffer of [keys, values]) {
+          gpu.copy(buffer, from * place, between, 0, bytes);
+          gpu.copy(between, 0, buffer, to * place, bytes);
+        }
+      await this.pace.after((2 * cache.layers.length * bytes) / 4);
+    } finally {
+      scope.end();
+    }
+  }
+
   /** x <- x + attention(norm(x)), then x + mlp(norm(x)), in place. */
   private async block(block: BlockWeights, { rows, x, M, longest, prompt }: { rows: GPUBuffer; x: GPUBuffer; M: number; longest: number; prompt: boolean }): Promise<void> {
     const { gpu, config, cosine, sine } = this;

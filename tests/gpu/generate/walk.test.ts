@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { Checkpoint } from "../../../src/core/tensors";
 import { KeyValueCache, planCache } from "../../../src/generate/cache";
+import { createGenerator } from "../../../src/generate/generator";
+import { chooseToken, samplingKey } from "../../../src/generate/sampling";
 import { CachedWalk } from "../../../src/generate/walk";
 import { GeneratorWeights, planWeights } from "../../../src/generate/weights";
 import { parseModelConfig, type ModelConfig } from "../../../src/model/config";
@@ -77,4 +79,44 @@ test("logits equal the decoder's whole computation, whatever is beside a row, to
     await walk.logits(rowsOf(tokens, 3, 0, tokens.length - 3), [], true);
     for (let back = 3; back > 0; back--) expect(await walk.logits(rowsOf(tokens, 3, tokens.length - back, tokens.length - back + 1), [0], false)).toEqual([beside[3 - back]![s]!]);
   }
+});
+
+test("a copied prompt gives the same bits; samples of a prompt share it, to the tokens that each has alone", async () => {
+  const gpu = await testGpu();
+  const { checkpoint, config } = await randomModel({ ...TINY.qwen3, max_position_embeddings: 80 }, "BF16");
+  const prompts = randomTokens(4, config.vocab, [40, 6]);
+  const walk = await walkOf(checkpoint, config, 3, 50);
+  const [long] = prompts as [number[]];
+  const whole = await walk.logits(rowsOf(long, 1), [39], true);
+  await walk.copyCached(1, 2, 40);
+  const next = { position: 40, token: 3 };
+  const [kept, copied] = await walk.logits([{ ...next, place: 1 }, { ...next, place: 2 }], [0, 1], false);
+  expect(copied).toEqual(kept);
+  expect(copied).not.toEqual(whole[0]);
+
+  const generator = await createGenerator(gpu, checkpoint, config);
+  open.push(() => generator.end());
+  const sampling = { temperature: 1.5, topK: 0, topP: 1, repetitionPenalty: 1, seed: 5 };
+  const request = { ...sampling, stopIds: Array.from({ length: 12 }, (_, id) => id), maxNewTokens: 6 };
+  // Fewer places than samples: a place that comes free is given to another sample, and to another prompt.
+  const got = await generator.generate(prompts, { ...request, samples: 7, batch: 3 });
+  expect(new Set(got.map(({ tokens }) => tokens)).size, "they end at different times").toBeGreaterThan(3);
+  for (const { prompt, sample, ids, stopId } of got) {
+    const tokens = [...prompts[prompt]!];
+    const key = samplingKey(sampling.seed, tokens, sample);
+    let rows = rowsOf(tokens, 0);
+    for (const [step, id] of [...ids, ...(stopId === undefined ? [] : [stopId])].entries()) {
+      const [logits] = await walk.logits(rows, [rows.length - 1], rows.length > 32);
+      expect(chooseToken(logits!, sampling, new Set(), key, step), `sample ${sample} of prompt ${prompt}, token ${step}`).toBe(id);
+      tokens.push(id);
+      rows = rowsOf(tokens, 0, tokens.length - 1);
+    }
+  }
+
+  const flops = async (samples: number): Promise<number> => {
+    const before = gpu.flops;
+    await generator.generate(prompts, { ...request, maxNewTokens: 1, samples, batch: 3 });
+    return gpu.flops - before;
+  };
+  expect(await flops(7), "the first tokens of seven samples cost what one costs").toBe(await flops(1));
 });
