@@ -36,6 +36,16 @@ export interface TryFacts {
   secondsPerToken: number | undefined;
 }
 
+const USUAL_TOKENS = 512;
+/** Nobody waits for more unasked. */
+const MOST_TOKENS = 2048;
+
+/** Tokens of an answer at most, where nobody says how many: the most that the models' own files say, within every context. */
+export function usualMaxTokens(models: readonly Pick<TryFacts, "maxNewTokens" | "context">[]): number {
+  const wanted = Math.max(0, ...models.map((m) => m.maxNewTokens ?? 0)) || USUAL_TOKENS;
+  return Math.min(wanted, MOST_TOKENS, ...models.flatMap((m) => m.context ?? []));
+}
+
 export type StopReason = "stop id" | "length" | "context" | "cancelled";
 
 export interface TryAnswer {

@@ -1,6 +1,6 @@
 import type { Recipe } from "../../core/recipe";
 import { drawProblems } from "../../core/problems";
-import type { Problem, TryFacts } from "../../core/trying";
+import { usualMaxTokens, type Problem, type TryFacts } from "../../core/trying";
 import type { MethodInfo } from "../../engine/api";
 import { shortHash } from "../ui/format";
 import { frontOptions, summarise } from "./runs";
@@ -9,9 +9,6 @@ import { pairState } from "./steps";
 import type { RunRecord, StudioState } from "./types";
 import type { Contender, TryForm, TryScore } from "./tryTypes";
 
-/** Tokens of an answer where no model says how many; a default never asks for more than the second. */
-const USUAL_TOKENS = 512;
-const MOST_TOKENS = 2048;
 export const USUAL_PROBLEMS = 60;
 
 export const DEFAULT_FORM: TryForm = { sampling: "greedy", temperature: 0.7, topP: 1, topK: 0, repetitionPenalty: 1, seed: 42, maxTokens: undefined, template: "own" };
@@ -60,12 +57,7 @@ export function tryBlocked(s: Pick<StudioState, "gpu" | "preflight" | "models" |
 const known = (facts: StudioState["tryFacts"]): TryFacts[] => Object.values(facts).flatMap((f) => f.value ?? []);
 
 /** Tokens of an answer at most: as typed, or what the models' own files say, within every context. */
-export function maxTokens(form: TryForm, facts: StudioState["tryFacts"]): number {
-  if (form.maxTokens !== undefined) return form.maxTokens;
-  const all = known(facts);
-  const wanted = Math.max(0, ...all.map((f) => f.maxNewTokens ?? 0)) || USUAL_TOKENS;
-  return Math.min(wanted, MOST_TOKENS, ...all.flatMap((f) => f.context ?? []));
-}
+export const maxTokens = (form: TryForm, facts: StudioState["tryFacts"]): number => form.maxTokens ?? usualMaxTokens(known(facts));
 
 /** The form for one contender. A model without a chat template takes the prompt as it is. */
 export function optionsOf(form: TryForm, facts: StudioState["tryFacts"], own: TryFacts | undefined): TryScore["options"] {
