@@ -12,7 +12,7 @@ import type { Gpu } from "../gpu/gpu";
 import { parseModelConfig } from "../model/config";
 import { fisherSupport } from "../model/support";
 import { compareAnswers, findAnswer, reflects } from "../text/answers";
-import { renderChat } from "../text/chat";
+import { chatRenderer } from "../text/chat";
 import { tokenizerOf, type Tokenizer } from "../text/tokenizer";
 import type { Device } from "./device";
 import type { Resources } from "./resources";
@@ -60,13 +60,14 @@ export function requireForward({ name, files }: Answering): void {
   if (!support.available) throw new StudioError("unknown-architecture", `Answering with "${name}": ${support.reason ?? "this architecture has no forward pass here"}.`, { title: "This model cannot answer here", where: name, ...(support.reason ? { found: support.reason } : {}) });
 }
 
-/** What a model is asked, in tokens. */
-async function promptIds(answering: Answering, tokenizer: Tokenizer, prompt: string, options: TryOptions): Promise<number[]> {
-  if (options.prompt === "raw") return tokenizer.encode(prompt);
+/** Makes of a prompt what a model is asked, in tokens. */
+async function prompter(answering: Answering, tokenizer: Tokenizer, options: TryOptions): Promise<(prompt: string) => number[]> {
+  if (options.prompt === "raw") return (prompt) => tokenizer.encode(prompt);
   const template = await chatTemplateOf(answering.files);
   if (template === undefined) throw new StudioError("bad-request", `Asking "${answering.name}": it has no chat template. Choose the raw prompt.`, { title: "No chat template", where: answering.name, todo: "Choose the raw prompt." });
-  const messages = [...(options.system ? [{ role: "system" as const, content: options.system }] : []), { role: "user" as const, content: prompt }];
-  return tokenizer.encode(renderChat(answering.name, template, messages, await settingsOf(answering.files)), { addSpecialTokens: false });
+  const render = chatRenderer(answering.name, template, await settingsOf(answering.files));
+  const before = options.system ? [{ role: "system" as const, content: options.system }] : [];
+  return (prompt) => tokenizer.encode(render([...before, { role: "user", content: prompt }]), { addSpecialTokens: false });
 }
 
 /** Generation over stored models and merges that are not written. Weights stay on the GPU from one question to the next, for the last three models. */
@@ -144,10 +145,18 @@ export class Trying {
     requireForward(answering);
     const tokenizer = await tokenizerOf(answering.files);
     const stops = options.stopIds ?? (await stopIds(answering.files)).map((s) => s.id);
+    const idsOf = await prompter(answering, tokenizer, options);
     const ids: number[][] = [];
-    for (const prompt of prompts) {
-      const of = await promptIds(answering, tokenizer, prompt, options);
-      if (of.length === 0) throw new StudioError("bad-request", `Asking "${answering.name}": the prompt has no token in its tokenizer. Write it with characters that this model knows.`, { title: "An empty prompt", where: answering.name, found: JSON.stringify(prompt.slice(0, 60)) });
+    let turn = performance.now();
+    for (const [i, prompt] of prompts.entries()) {
+      // A turn for messages, among which may be the one that cancels: a large problem set takes seconds.
+      if (performance.now() - turn > 100) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        turn = performance.now();
+      }
+      throwIfCancelled(signal);
+      const of = idsOf(prompt);
+      if (of.length === 0) throw new StudioError("bad-request", `Asking "${answering.name}": ${prompts.length > 1 ? `prompt ${i + 1}` : "the prompt"} has no token in its tokenizer. Write it with characters that this model knows.`, { title: "An empty prompt", where: answering.name, found: JSON.stringify(prompt.slice(0, 60)) });
       ids.push(of);
     }
     const { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens } = options;
@@ -210,6 +219,7 @@ export class Trying {
       judged = fresh();
       done = tokens = 0;
     }, () => tokens++, (index, answer) => {
+      if (answer.stop === "cancelled") return;
       const problem = judged[Math.floor(index / samples)]!;
       // In the order of the samples, whichever ends first.
       problem.responses[index % samples] = judge(answer, problem.reference);
@@ -224,7 +234,7 @@ export class Trying {
       name: answering.name, ...(answering.recipeHash === undefined ? {} : { recipeHash: answering.recipeHash }),
       options, samples, summary: summarise(judged),
       tiers: [...byTier(judged)].map(([tier, summary]) => ({ tier, summary })),
-      majority: samples > 1 ? majorityCurve(judged, [1, 4, 8, 16, 32].filter((n) => n <= samples)) : [],
+      majority: samples > 1 ? majorityCurve(judged, [...[1, 4, 8, 16, 32].filter((n) => n < samples), samples]) : [],
       items: judged.map(itemOf), seconds, tokensPerSecond: tokens / seconds,
     };
   }

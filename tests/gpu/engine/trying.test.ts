@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Recipe } from "../../../src/core/recipe";
-import { GREEDY_OPTIONS, type TryOptions, type TryPiece } from "../../../src/core/trying";
+import { GREEDY_OPTIONS, type EvaluatedItem, type TryOptions, type TryPiece } from "../../../src/core/trying";
 import { bench, recipeFor, watchedGpu, type Bench } from "../../support/engineBench";
 import { sampleCheckpoint, sampleProblems } from "../../support/nodeCheckpoint";
 
@@ -47,7 +47,7 @@ describe("answers of the sample pair", () => {
     const evaluation = await b.engine.evaluate("try", { kind: "model", id: "finetuned" }, problems, { ...raw, maxNewTokens: 220, samples: 1 }, nothing, (item) => items.push(item.index));
     expect(items.sort()).toEqual([0, 1, 2, 3, 4, 5]);
     expect(evaluation.items.map((i) => [i.responses[0]!.found, i.responses[0]!.rule])).toEqual(problems.map((p) => [p.answer, "answer="]));
-    expect(evaluation.summary).toMatchObject({ problems: 6, accuracy: { mean: 1, low: 1, high: 1 }, truncated: 0, reflecting: 1 });
+    expect(evaluation.summary).toMatchObject({ problems: 6, accuracy: { mean: 1, low: 0.025 ** (1 / 6), high: 1 }, truncated: 0, reflecting: 1 });
     expect(evaluation.tiers.map((t) => [t.tier, t.summary.problems])).toEqual([["easy", 6]]);
     const cut = await b.engine.evaluate("try", { kind: "model", id: "finetuned" }, problems.slice(0, 2), { ...raw, maxNewTokens: 10, samples: 1 }, nothing, nothing);
     expect([cut.summary.truncated, cut.summary.length.mean]).toEqual([1, 10]);
@@ -87,6 +87,15 @@ describe("answers of the sample pair", () => {
       if (++told === 3) void b.engine.cancel("try");
     });
     await expect(going).rejects.toMatchObject({ code: "cancelled" });
+    // Of a cancelled evaluation nothing was told of answers that had not ended.
+    const items: EvaluatedItem[] = [];
+    const evaluation = b.engine.evaluate("try", { kind: "model", id: "finetuned" }, problems.slice(0, 4), { ...raw, maxNewTokens: 220, samples: 1 }, () => undefined, (item) => {
+      items.push(item);
+      void b.engine.cancel("try");
+    });
+    await expect(evaluation).rejects.toMatchObject({ code: "cancelled" });
+    expect(items.length).toBeLessThan(4);
+    expect(items.map((item) => item.responses[0]!.right)).toEqual(items.map(() => true));
     // Given back, a merge is made again.
     await ask({ kind: "merge", recipe: ties }, [problems[0]!.prompt]);
     const made = await b.engine.mergesTried();

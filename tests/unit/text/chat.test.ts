@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { renderChat } from "../../../src/text/chat";
+import { chatRenderer, type ChatMessage } from "../../../src/text/chat";
+
+const renderChat = (name: string, template: string, messages: readonly ChatMessage[], settings: Record<string, unknown> = {}, options: { generationPrompt?: boolean } = {}): string => chatRenderer(name, template, settings)(messages, options);
 
 const CHATML = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
