@@ -8,7 +8,7 @@ import { App } from "../../../src/app/App";
 import { createStudioStore, StudioProvider } from "../../../src/app/state";
 import "../../../src/app/styles/styles.css";
 import "../../../src/app/styles/app.css";
-import { fakeBase, fakeFacts, fakeModel, fakeTuned } from "../fakeData";
+import { fakeBase, fakeFacts, fakeModel, fakeRecipe, fakeReport, fakeTuned } from "../fakeData";
 import { createFakeEngine, fakeFolder, type FakeOptions } from "../fakeEngine";
 
 const query = new URLSearchParams(location.search);
@@ -17,10 +17,15 @@ const gpu = (query.get("gpu") ?? "hardware") as "hardware" | "software" | "none"
 const pair = [fakeBase(), fakeTuned()];
 const wide = fakeModel({ id: "m1", name: "Qwen2.5-Math-7B", facts: fakeFacts({ hidden: 3584, parameters: 7_615_616_512, bytes: 15_231_233_024, vocab: 152_064, tied: false }) });
 
+const recipe = fakeRecipe("fim-ties", fakeBase(), [fakeTuned()]);
+const files = fakeReport(recipe);
+const kept = { id: "s1", recipe, report: { ...files, staged: { id: "s1", paths: files.files.map((f) => f.path), bytes: files.totalBytes } }, finishedAt: Date.UTC(2026, 10, 22, 14, 5), downloaded: [files.files[0]!.path] };
+
 const scenes: Record<string, FakeOptions> = {
   load: {},
   "load-stored": { models: [...pair, fakeModel({ id: "m3", name: "Llama-3.2-3B-Instruct", backend: "session" })] },
   "load-unfinished": { models: [fakeModel({ id: "m2", name: "DeepSeek-R1-Distill-Qwen-1.5B", state: "ingesting", chunksDone: 31, facts: fakeTuned().facts })] },
+  "load-finished": { models: [fakeModel({ id: "m3", name: "Llama-3.2-3B-Instruct" })], finished: [kept] },
   "load-ingest": { models: [fakeBase()], hold: { ingest: 0.61 }, steps: 100 },
   "load-first": { hold: { ingest: 0.3 }, steps: 100 },
   "load-ready": { models: pair },

@@ -31,7 +31,7 @@ function Waiting({ finished }: { finished: FinishedExport }) {
   return (
     <Banner
       icon="check" lead="Merged model."
-      actions={<><button type="button" className="btn s primary" aria-label={`Download ${report.name}`} onClick={() => show(id)}>Download…</button><button type="button" className="btn s" aria-label={`Delete ${report.name}`} onClick={() => setAsking(true)}>Delete…</button></>}
+      actions={<><button type="button" className="btn s primary" aria-label={`Download ${report.name}`} onClick={() => show(id)}>Download</button><button type="button" className="btn s" aria-label={`Delete ${report.name}`} onClick={() => setAsking(true)}>Delete</button></>}
     >
       {report.name}, {writtenWhen(finished)}, {bytes(size)}, {downloadedSoFar(finished)}. Kept in this browser until you delete it.
     </Banner>
