@@ -3,7 +3,7 @@ import { ComposedChart, usePlotArea, useXAxisScale, useYAxisScale, XAxis, YAxis 
 import { count, fixed, percent } from "../ui/format";
 import { accuracyAxes, type AccuracyPoint } from "./accuracyAxes";
 import type { Axis } from "./axes";
-import { grouped, groupLabel, placeLabels } from "./labels";
+import { grouped, groupLabel, placeLabels, type Box } from "./labels";
 import { useWidth } from "./useWidth";
 
 const HEIGHT = 306;
@@ -35,9 +35,14 @@ function Drawing({ points, x, y }: { points: AccuracyPoint[]; x: Axis; y: Axis }
   const [left, right, top, bottom] = [area.x, area.x + area.width, area.y, area.y + area.height];
   const [px, py] = [(v: number): number => Number(scaleX(v)), (v: number): number => Number(scaleY(v))];
   const at = points.map((p) => ({ p, x: px(p.length.mean), y: py(p.accuracy.mean) }));
-  const groups = grouped(at, 9);
+  const groups = grouped(at, 9).map((group) => group.filter((i) => !points[i]!.minor)).filter((group) => group.length > 0);
+  // Two pixels each, so that a label on a line counts as little as it covers.
+  const bars = at.flatMap(({ p, x: cx, y: cy }): Box[] => p.minor ? [] : [
+    ...("low" in p.accuracy ? [{ left: cx - 1, right: cx + 1, top: py(p.accuracy.high), bottom: py(p.accuracy.low) }] : []),
+    ...("low" in p.length ? [{ left: px(p.length.low), right: px(p.length.high), top: cy - 1, bottom: cy + 1 }] : []),
+  ]);
   const label = (group: number[]): string => groupLabel(group.map((i) => points[i]!), area.width < PHONE ? 17 : 26);
-  const places = placeLabels(groups.map((group) => ({ x: at[group[0]!]!.x, y: at[group[0]!]!.y, text: label(group), radius: RADIUS[points[group[0]!]!.role] })), { left, right, top: 0, bottom });
+  const places = placeLabels(groups.map((group) => ({ x: at[group[0]!]!.x, y: at[group[0]!]!.y, text: label(group), radius: RADIUS[points[group[0]!]!.role] })), { left, right, top: 0, bottom }, bars);
   // Earlier recipes lie under the models of this merge.
   const order = at.toSorted((a, b) => Number(b.p.role === "other") - Number(a.p.role === "other"));
   return (
@@ -59,10 +64,10 @@ function Drawing({ points, x, y }: { points: AccuracyPoint[]; x: Axis; y: Axis }
       <text className="axislabel" x={right} y={bottom + 32} textAnchor="end">mean response length, tokens</text>
       {points.length === 0 && <text className="note" x={(left + right) / 2} y={(top + bottom) / 2} textAnchor="middle">nothing evaluated yet</text>}
       {order.map(({ p, x: cx, y: cy }) => (
-        <g key={p.id} className={`pt ${p.role === "other" ? "o" : p.role}${p.progress ? " live" : ""}`} data-point={p.label}>
-          {"low" in p.accuracy && <line className="err" x1={cx} x2={cx} y1={py(p.accuracy.low)} y2={py(p.accuracy.high)} />}
-          {"low" in p.length && <line className="err" x1={px(p.length.low)} x2={px(p.length.high)} y1={cy} y2={cy} />}
-          <Marker role={p.role} x={cx} y={cy} />
+        <g key={p.id} className={`pt ${p.role === "other" ? "o" : p.role}${p.progress ? " live" : ""}${p.minor ? " minor" : ""}`} data-point={p.label}>
+          {!p.minor && "low" in p.accuracy && <line className="err" x1={cx} x2={cx} y1={py(p.accuracy.low)} y2={py(p.accuracy.high)} />}
+          {!p.minor && "low" in p.length && <line className="err" x1={px(p.length.low)} x2={px(p.length.high)} y1={cy} y2={cy} />}
+          <Marker role={p.role} x={cx} y={cy} {...(p.minor ? { scale: 0.6 } : {})} />
         </g>
       ))}
       {groups.map((group, i) => (
@@ -74,16 +79,17 @@ function Drawing({ points, x, y }: { points: AccuracyPoint[]; x: Axis; y: Axis }
   );
 }
 
-function Marker({ role, x, y }: { role: AccuracyPoint["role"]; x: number; y: number }) {
+function Marker({ role, x, y, scale = 1 }: { role: AccuracyPoint["role"]; x: number; y: number; scale?: number }) {
   switch (role) {
     case "base": return <circle cx={x} cy={y} r={5} />;
     case "tuned": return <rect x={x - 5} y={y - 5} width={10} height={10} rx={1} />;
     case "merged": return <path d={`M${x} ${y - 7}l7 7l-7 7l-7-7z`} />;
-    case "other": return <path d={`M${x} ${y - 5.5}l5.5 9.5h-11z`} />;
+    case "other": return <path d={`M${x} ${y - 5.5 * scale}l${5.5 * scale} ${9.5 * scale}h${-11 * scale}z`} />;
   }
 }
 
 function summary(points: AccuracyPoint[]): string {
   if (points.length === 0) return "Accuracy against mean response length: nothing evaluated yet.";
-  return `Accuracy against mean response length. ${points.map((p) => `${p.label}${p.note ? `, ${p.note}` : ""}: ${percent(p.accuracy.mean, 1)} at ${fixed(p.length.mean, 1)} tokens${p.progress ? `, ${p.progress} so far` : ""}`).join("; ")}.`;
+  const minor = points.filter((p) => p.minor).length;
+  return `Accuracy against mean response length. ${minor > 0 ? `${minor} cells of sweeps, and ` : ""}${points.filter((p) => !p.minor).map((p) => `${p.label}${p.note ? `, ${p.note}` : ""}: ${percent(p.accuracy.mean, 1)} at ${fixed(p.length.mean, 1)} tokens${p.progress ? `, ${p.progress} so far` : ""}`).join("; ")}.`;
 }

@@ -12,6 +12,8 @@ export interface AccuracyPoint {
   length: MeanInterval | { mean: number };
   /** "12 of 60", while it is measured. */
   progress?: string;
+  /** One of many, such as a cell of a sweep: drawn small, named in the table alone. */
+  minor?: true;
 }
 
 const low = (v: AccuracyPoint["accuracy"]): number => ("low" in v ? v.low : v.mean);

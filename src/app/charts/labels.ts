@@ -13,7 +13,7 @@ export interface LabelPoint {
   radius: number;
 }
 
-interface Box {
+export interface Box {
   left: number;
   right: number;
   top: number;
@@ -26,9 +26,9 @@ const overlap = (a: Box, b: Box): number => Math.max(0, Math.min(a.right, b.righ
 
 /**
  * One place for each label: right of its point, left, above or below, whichever covers least of the other markers and the
- * labels placed before it and stays inside. The order is that of importance.
+ * labels placed before it, and of `lines` that are drawn, and stays inside. The order is that of importance.
  */
-export function placeLabels(points: readonly LabelPoint[], plot: Box): Placed[] {
+export function placeLabels(points: readonly LabelPoint[], plot: Box, lines: readonly Box[] = []): Placed[] {
   const markers = points.map((p): Box => ({ left: p.x - p.radius - 2, right: p.x + p.radius + 2, top: p.y - p.radius - 2, bottom: p.y + p.radius + 2 }));
   const taken: Box[] = [];
   return points.map((p, i) => {
@@ -43,7 +43,7 @@ export function placeLabels(points: readonly LabelPoint[], plot: Box): Placed[] 
     });
     const cost = ([, box]: [Placed, Box]): number => {
       const outside = Math.max(0, plot.left - box.left) + Math.max(0, box.right - plot.right) + Math.max(0, plot.top - box.top) + Math.max(0, box.bottom - plot.bottom);
-      return outside * 100 + [...markers.filter((_, k) => k !== i), ...taken].reduce((sum, other) => sum + overlap(box, other), 0);
+      return outside * 100 + [...markers.filter((_, k) => k !== i), ...taken, ...lines].reduce((sum, other) => sum + overlap(box, other), 0);
     };
     const best = choices.reduce((a, b) => (cost(b) < cost(a) - 1e-9 ? b : a));
     taken.push(best[1]);

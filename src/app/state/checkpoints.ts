@@ -25,6 +25,7 @@ export const createCheckpoints: Slice<CheckpointsSlice> = (set, get, env) => {
 
   const pairChanged = (): void => {
     get().newMerge();
+    void get().leaveTry();
     set({ preflight: undefined, shape: undefined, measured: undefined, recipe: undefined, layer: 0, expert: 0, answers: {}, evaluated: {}, tryFacts: {}, extraColumns: [] });
     env.history.clear();
     void get().runPreflight();

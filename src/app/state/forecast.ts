@@ -28,6 +28,8 @@ export const createForecast: Slice<ForecastSlice> = (set, get, env) => ({
   setBudgets: async (change) => {
     try {
       set({ budgets: await env.engine.budgets(change) });
+      // Weights were placed within the budget before.
+      await env.engine.endTrying();
       await get().refreshForecast();
     } catch (caught) {
       get().fail(caught, "Setting a memory budget");

@@ -1,9 +1,10 @@
 import type { Recipe } from "../../core/recipe";
 import type { MethodInfo } from "../../engine/api";
 import { fixed, paramValue, percent, plural } from "../ui/format";
+import { ofPair, setKey, type ScoreRow } from "./contenders";
 import type { SliceEnv } from "./env";
 import { summarise, symbolOf, withRun } from "./runs";
-import { samplingWords } from "./scores";
+import { samplingWords, settingsWords } from "./scores";
 import { gridCells } from "./sweepCells";
 import type { SweepForm, SweepRecord, SweepResult, SweptCell } from "./sweepTypes";
 import type { RunRecord, StudioState } from "./types";
@@ -60,6 +61,19 @@ export function sweepWords(sweep: SweepRecord): { axes: string; found: string; b
     found: `${cells.length} of ${plural(all, "cell")} on ${over}, ${samplingWords(options)}`,
     best: best ? `${percent(best.summary!.accuracy.mean, 1)} · ${fixed(best.tokens, 1)} tokens at ${cellPlace(sweep, best)}` : `${Math.min(...lengths)}–${Math.max(...lengths)} tokens`,
   };
+}
+
+/** Cells of pinned or chosen sweeps over these problems, each a recipe. */
+export function sweptRows(s: Pick<StudioState, "runs" | "baseId" | "modelIds" | "problemSet" | "problemCount" | "overlay" | "charted">): ScoreRow[] {
+  const set = setKey(s);
+  return s.runs.flatMap((run) => {
+    const { sweep } = run;
+    if (!sweep || s.overlay === "none" || !(run.pinned || s.charted.includes(run.id)) || !ofPair(run, s)) return [];
+    return sweep.cells.flatMap((cell): ScoreRow[] => {
+      const { score } = resultOf(sweep, run.time, cell);
+      return score?.set === set ? [{ id: `run ${run.id} ${cell.row} ${cell.column}`, role: "other", name: cellPlace(sweep, cell), settings: settingsWords(score), score }] : [];
+    });
+  });
 }
 
 /** A method's name and what was done with it. */

@@ -35,6 +35,8 @@ export interface ColumnAnswer {
   thinkTokens: number;
   /** The recipe that answered, of a merge. */
   recipe?: Recipe;
+  /** Tokens per second so far, once there is enough to tell. */
+  rate?: number;
   answer?: TryAnswer;
   fault?: string;
 }
@@ -69,20 +71,34 @@ export interface TryJob {
   stopping: boolean;
 }
 
+/** A run of the history, a stored model, or a recipe that is in neither, by its method. */
+export type ExtraColumn = { kind: "run" | "model"; id: string } | { kind: "recipe"; id: string; recipe: Recipe };
+
 export interface TrySlice {
-  tryTab: "compare" | "evaluate";
+  tryTab: "compare" | "evaluate" | "probe";
   setTryTab(tab: TrySlice["tryTab"]): void;
   tryForm: TryForm;
   setTryForm(change: Partial<TryForm>): void;
-  /** What each contender needs and allows; `refused`: why it cannot answer. `recipe`: of a merge, the one that was asked about. */
-  tryFacts: Record<string, { recipe?: Recipe; value?: TryFacts; refused?: string }>;
+  /** What each contender needs and allows under a GPU budget; `refused`: why it cannot answer. `recipe`: of a merge, the one that was asked about. */
+  tryFacts: Record<string, { recipe?: Recipe; gpuBytes?: number; value?: TryFacts; refused?: string }>;
   refreshTryFacts(): Promise<void>;
   trying: TryJob | undefined;
   /** Ends the model at work and starts none after it; what is finished stays. */
   stopTrying(): Promise<void>;
+  /** Stops, and gives back the GPU memory that models hold for the next question. */
+  leaveTry(): Promise<void>;
+  /** Which earlier runs the charts draw: all that were evaluated alike, those that are pinned or chosen, or none. */
+  overlay: "all" | "chosen" | "none";
+  setOverlay(overlay: TrySlice["overlay"]): void;
+  /** Runs that were chosen in the history for the charts. */
+  charted: string[];
+  chartRuns(ids: string[]): void;
+
   /** Columns beside base, fine-tuned and merged. */
-  extraColumns: { kind: "run" | "model"; id: string }[];
+  extraColumns: ExtraColumn[];
   addColumn(kind: "run" | "model", id: string): void;
+  /** The pair under another method, as that begins. */
+  addMethodColumn(method: string): Promise<void>;
   removeColumn(key: string): void;
 
   prompt: string;

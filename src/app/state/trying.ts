@@ -12,6 +12,8 @@ import type { ColumnAnswer, Contender, TryJob, TryScore, TrySlice } from "./tryT
 
 const MOST_PROMPTS = 30;
 const MOST_COLUMNS = 3;
+/** A rate of less time than this says more about the page than about the model. */
+const RATE_SECONDS = 0.25;
 
 /** Answers side by side, and problem sets: one model answers at a time, in the order of the columns. */
 export const createTrying: Slice<TrySlice> = (set, get, env) => {
@@ -21,13 +23,15 @@ export const createTrying: Slice<TrySlice> = (set, get, env) => {
   const factsOf = async (c: Contender) => {
     const recipe = c.model.kind === "merge" ? { recipe: c.model.recipe } : {};
     const known = get().tryFacts[c.key];
-    if (known?.value && sameRecipe(known.recipe, recipe.recipe)) return known.value;
+    const gpuBytes = get().budgets?.gpuBytes;
+    const asked = { ...recipe, ...(gpuBytes === undefined ? {} : { gpuBytes }) };
+    if (known?.value && sameRecipe(known.recipe, recipe.recipe) && known.gpuBytes === gpuBytes) return known.value;
     try {
       const value = await env.engine.tryFacts(c.model);
-      set((s) => ({ tryFacts: { ...s.tryFacts, [c.key]: { ...recipe, value } } }));
+      set((s) => ({ tryFacts: { ...s.tryFacts, [c.key]: { ...asked, value } } }));
       return value;
     } catch (error) {
-      set((s) => ({ tryFacts: { ...s.tryFacts, [c.key]: { ...recipe, refused: toStudioError(error).message } } }));
+      set((s) => ({ tryFacts: { ...s.tryFacts, [c.key]: { ...asked, refused: toStudioError(error).message } } }));
       throw error;
     }
   };
@@ -60,15 +64,20 @@ export const createTrying: Slice<TrySlice> = (set, get, env) => {
     patchAnswer(c.key, { state: "writing" });
     const options = optionsOf(get().tryForm, get().tryFacts, await factsOf(c));
     let thinkTokens = 0;
+    let first: { at: number; tokens: number } | undefined;
     const onPiece = ({ text, tokens }: TryPiece): void => {
+      first ??= { at: env.now(), tokens };
+      const seconds = (env.now() - first.at) / 1000;
+      const rate = seconds > RATE_SECONDS ? { rate: (tokens - first.tokens) / seconds } : {};
       if (text.includes("<think>") && !text.includes("</think>")) thinkTokens = tokens;
       env.nextFrame(jobId, () => {
-        if (get().trying?.jobId === jobId && get().answers[c.key]?.state === "writing") patchAnswer(c.key, { text, tokens, thinkTokens });
+        if (get().trying?.jobId === jobId && get().answers[c.key]?.state === "writing") patchAnswer(c.key, { text, tokens, thinkTokens, ...rate });
       });
     };
     const [answer] = await env.engine.generate(jobId, c.model, [prompt], options, onProgress(jobId), onPiece);
     if (!answer) return;
     patchAnswer(c.key, { state: "done", text: answer.text, tokens: answer.tokens, thinkTokens, answer });
+    if (c.model.kind === "merge") recordRun(set, get, env, c.model.recipe, "tried");
   };
 
   const evaluateOne = async (c: Contender, jobId: string): Promise<void> => {
@@ -117,10 +126,29 @@ export const createTrying: Slice<TrySlice> = (set, get, env) => {
       set({ trying: { ...trying, stopping: true } });
       await env.engine.cancel(trying.jobId);
     },
+    leaveTry: async () => {
+      await get().stopTrying();
+      await env.engine.endTrying();
+    },
+    overlay: "all",
+    setOverlay: (overlay) => set({ overlay }),
+    charted: [],
+    chartRuns: (charted) => set({ charted, overlay: "chosen" }),
     extraColumns: [],
     addColumn: (kind, id) => {
       set((s) => (s.extraColumns.some((e) => e.kind === kind && e.id === id) || s.extraColumns.length >= MOST_COLUMNS ? {} : { extraColumns: [...s.extraColumns, { kind, id }] }));
       void get().refreshTryFacts();
+    },
+    addMethodColumn: async (method) => {
+      const { baseId, modelIds } = get();
+      if (baseId === undefined) return;
+      try {
+        const recipe = await env.engine.defaultRecipe(method, baseId, modelIds);
+        set((s) => (s.extraColumns.length >= MOST_COLUMNS ? {} : { extraColumns: [...s.extraColumns.filter((e) => e.kind !== "recipe" || e.id !== method), { kind: "recipe", id: method, recipe }] }));
+        await get().refreshTryFacts();
+      } catch (error) {
+        get().fail(error, "Adding a column");
+      }
     },
     removeColumn: (key) => set((s) => ({ extraColumns: s.extraColumns.filter((e) => `${e.kind} ${e.id}` !== key), answers: without(s.answers, key), tryFacts: without(s.tryFacts, key) })),
 

@@ -4,7 +4,7 @@ import { defaultSweepForm, readValues, sweepBlocked, sweepCells, sweepFormOf } f
 import { StudioError } from "../../../src/core/errors";
 import { METHODS } from "../../../src/merge/methods";
 import { methodInfo } from "../../../src/merge/methods/index";
-import { bestCell, cellPlace, sweepWords } from "../../../src/app/state/swept";
+import { bestCell, cellPlace, sweepWords, sweptRows } from "../../../src/app/state/swept";
 import { fakeBase, fakeTuned } from "../../support/fakeData";
 import { createFakeEngine, type FakeEngine, type FakeOptions } from "../../support/fakeEngine";
 
@@ -81,6 +81,13 @@ describe("sweeping", () => {
     await store.getState().sweep();
     expect(evaluated(engine)).toBe(8);
     expect(store.getState().sweepRun).toMatchObject({ cells: 2, made: 2, repeated: 0 });
+    // Cells of a chosen sweep lie in the chart of the same problems.
+    expect(sweptRows(store.getState())).toEqual([]);
+    store.getState().setProblemCount(20);
+    store.getState().chartRuns([store.getState().runs[1]!.id]);
+    expect(sweptRows(store.getState()).map((row) => row.name).slice(0, 3)).toEqual(["r 0.10, gate 0.70", "r 0.20, gate 0.70", "r 0.30, gate 0.70"]);
+    store.getState().setProblemCount(21);
+    expect(sweptRows(store.getState())).toEqual([]);
     // Each grid is a row of the history.
     expect(store.getState().runs.map((run) => [run.outcome, run.sweep!.cells.length])).toEqual([["swept", 4], ["swept", 6]]);
   });

@@ -38,6 +38,41 @@ describe("compare", () => {
     expect(answers["model m2"]!.thinkTokens).toBeGreaterThan(answers.merge!.thinkTokens);
     expect(answers["model m1"]!.thinkTokens).toBe(0);
     expect([prompts, trying, running]).toEqual([["How far?\n"], undefined, {}]);
+    // What was tried can be a column later.
+    expect(store.getState().runs).toMatchObject([{ outcome: "tried", recipe: { method: "fim-ties" } }]);
+  });
+
+  test("another pair ends what answers, and gives its GPU memory back; so does another budget", async () => {
+    const { store, engine } = await withPair({ hold: { try: 0.5 } });
+    store.getState().setPrompt("p");
+    const end = store.getState().compare();
+    await until(() => store.getState().answers["model m1"]?.state === "writing");
+    const before = engine.calls.filter((c) => c === "endTrying").length;
+    store.getState().chooseModels(["m3"]);
+    await end;
+    await settle();
+    expect(store.getState().trying).toBeUndefined();
+    expect(engine.calls.filter((c) => c === "endTrying")).toHaveLength(before + 1);
+    delete engine.options.hold;
+    const asked = engine.calls.filter((c) => c === "tryFacts").length;
+    await store.getState().refreshTryFacts();
+    await store.getState().setBudgets({ gpuBytes: 2 ** 26 });
+    await store.getState().refreshTryFacts();
+    expect(engine.calls.filter((c) => c === "tryFacts")).toHaveLength(asked + 6);
+    expect(engine.calls.filter((c) => c === "endTrying")).toHaveLength(before + 2);
+  });
+
+  test("another method of the same pair is a column of its own, and a run once it has answered", async () => {
+    const { store } = await withPair();
+    await store.getState().addMethodColumn("task-arithmetic");
+    await store.getState().addMethodColumn("task-arithmetic");
+    expect(contenders(store.getState()).slice(3).map((c) => `${c.key} ${c.name}`)).toEqual(["recipe task-arithmetic Task arithmetic, λ 0.50"]);
+    store.getState().setPrompt("p");
+    await store.getState().compare();
+    expect(store.getState().answers["recipe task-arithmetic"]!.state).toBe("done");
+    expect(store.getState().runs.map((run) => run.recipe.method)).toEqual(["task-arithmetic", "fim-ties"]);
+    store.getState().removeColumn("recipe task-arithmetic");
+    expect(contenders(store.getState())).toHaveLength(3);
   });
 
   test("stopping keeps what is written, and starts no other", async () => {
@@ -127,6 +162,16 @@ describe("evaluate", () => {
     await store.getState().evaluate();
     expect(engine.calls.filter((c) => c === "evaluate")).toHaveLength(7);
     expect(scoreRows(store.getState())).toHaveLength(4);
+    store.getState().setOverlay("none");
+    expect(scoreRows(store.getState())).toHaveLength(3);
+    const { id } = store.getState().runs[1]!;
+    store.getState().chartRuns([]);
+    expect(scoreRows(store.getState())).toHaveLength(3);
+    store.getState().pinRun(id);
+    expect(scoreRows(store.getState())).toHaveLength(4);
+    store.getState().pinRun(id);
+    store.getState().chartRuns([id]);
+    expect(scoreRows(store.getState())[3]!.id).toContain(`run ${id}`);
   });
 
   test("sampled answers stand beside greedy ones under their own words, with majorities", async () => {

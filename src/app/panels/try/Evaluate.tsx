@@ -8,8 +8,10 @@ import { toCsv } from "../../charts/csv";
 import { MajorityChart } from "../../charts/MajorityChart";
 import { TableTwin } from "../../charts/TableTwin";
 import { problemCount, scoreRows, type ScoreRow } from "../../state/contenders";
+import { sweptRows } from "../../state/swept";
 import { useShallow, useStudio } from "../../state/useStudio";
 import { count, plural, progressPercent } from "../../ui/format";
+import { Select } from "../../ui/Select";
 import { ByModel } from "./ByModel";
 import { accuracyPoints, POINT_COLUMNS } from "./evaluateModel";
 import { Finding } from "./Finding";
@@ -24,10 +26,10 @@ const CHART = 306;
 
 /** A problem set answered by each model in turn: accuracy beside length, and why each answer counted. */
 export function Evaluate() {
-  const rows = useScores();
+  const { rows, swept } = useScores();
   const [table, setTable] = useState(false);
   const problems = useStudio((s) => s.problemSet);
-  const points = useLivePoints(rows);
+  const points = useLivePoints(rows, swept);
   const curves = rows.filter((r) => r.score.majority.length > 1).map((r) => ({ id: r.id, role: r.role, label: r.name, curve: r.score.majority }));
   return (
     <>
@@ -36,7 +38,7 @@ export function Evaluate() {
         <>
           <Finding rows={rows} />
           <div className="grid2 a">
-            <ChartPanel title="Accuracy and length" sub={`better is up and left${zoomNote(points)}`} table={table} onTable={setTable} empty={points.length === 0} csv={() => ({ name: "accuracy-length.csv", text: toCsv(POINT_COLUMNS, points) })}>
+            <ChartPanel title="Accuracy and length" sub={`better is up and left${zoomNote(points)}`} tools={<Overlay />} table={table} onTable={setTable} empty={points.length === 0} csv={() => ({ name: "accuracy-length.csv", text: toCsv(POINT_COLUMNS, points) })}>
               {table ? <TableTwin columns={POINT_COLUMNS} rows={points} rowKey={(p) => p.id} layerOf={() => undefined} label="Accuracy and length, all points" height={CHART} fine /> : <AccuracyLength points={points} />}
             </ChartPanel>
             <ByModel rows={rows} />
@@ -51,6 +53,13 @@ export function Evaluate() {
       </div>
     </>
   );
+}
+
+/** Which earlier runs lie in the chart. */
+function Overlay() {
+  const [overlay, setOverlay, runs] = useStudio(useShallow((s) => [s.overlay, s.setOverlay, s.runs.some((run) => run.scores ?? run.sweep)]));
+  if (!runs) return null;
+  return <Select small label="Earlier runs in the chart" width={168} value={overlay} onChange={(v) => setOverlay(v as typeof overlay)} options={[{ value: "all", label: "All earlier runs" }, { value: "chosen", label: "Pinned and chosen" }, { value: "none", label: "No earlier run" }]} />;
 }
 
 function Majority({ curves }: { curves: Parameters<typeof MajorityChart>[0]["curves"] }) {
@@ -112,17 +121,17 @@ function tiersOf(problems: readonly Problem[]): string {
   return tiers.length === 0 || tiers.length > 6 ? "" : `: ${tiers.join(", ")}`;
 }
 
-function useScores(): ScoreRow[] {
-  const parts = useStudio(useShallow((s) => [s.models, s.baseId, s.modelIds, s.recipe, s.exportPlan, s.methods, s.runs, s.extraColumns, s.modelScores, s.problemSet, s.problemCount] as const));
-  const [models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns, modelScores, problemSet, wanted] = parts;
-  return useMemo(() => scoreRows({ models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns, modelScores, problemSet, problemCount: wanted }), [models, baseId, modelIds, recipe, exportPlan, methods, runs, extraColumns, modelScores, problemSet, wanted]);
+/** Models and recipes that were evaluated, and cells of the sweeps that are drawn with them. */
+function useScores(): { rows: ScoreRow[]; swept: ScoreRow[] } {
+  const parts = useStudio(useShallow((s) => ({ models: s.models, baseId: s.baseId, modelIds: s.modelIds, recipe: s.recipe, exportPlan: s.exportPlan, methods: s.methods, runs: s.runs, extraColumns: s.extraColumns, modelScores: s.modelScores, problemSet: s.problemSet, problemCount: s.problemCount, overlay: s.overlay, charted: s.charted })));
+  return useMemo(() => ({ rows: scoreRows(parts), swept: sweptRows(parts) }), [parts]);
 }
 
-function useLivePoints(rows: ScoreRow[]) {
+function useLivePoints(rows: ScoreRow[], swept: ScoreRow[]) {
   const list = useContenders();
   const trying = useStudio((s) => s.trying);
   const items = useStudio((s) => s.liveItems);
   const of = useStudio(problemCount);
   const contender = trying?.kind === "evaluate" ? list.find((c) => c.key === trying.key) : undefined;
-  return useMemo(() => accuracyPoints(rows, contender && { contender, items, of }), [rows, contender, items, of]);
+  return useMemo(() => accuracyPoints(rows, contender && { contender, items, of }, swept), [rows, swept, contender, items, of]);
 }

@@ -14,11 +14,14 @@ const addition = (row: ScoreRow, rows: readonly ScoreRow[]): { note?: string } =
   rows.some(sampled) && !rows.every(sampled) ? { note: sampled(row) ? "sampled" : "greedy" } : {};
 
 /** One problem gives a mean, but no interval. */
-const interval = (v: MeanInterval): AccuracyPoint["accuracy"] => (Number.isNaN(v.low) ? { mean: v.mean } : v);
+const interval = (v: MeanInterval): AccuracyPoint["accuracy"] => (Number.isFinite(v.low) ? v : { mean: v.mean });
 
-/** Points of the chart; a contender at work has the means of what is judged so far, in place of its last result. */
-export function accuracyPoints(rows: readonly ScoreRow[], live: { contender: Contender; items: readonly EvaluatedItem[]; of: number } | undefined): AccuracyPoint[] {
-  const points = rows.map((row): AccuracyPoint => ({ id: row.id, role: row.role, label: row.name, ...addition(row, rows), accuracy: interval(row.score.summary.accuracy), length: interval(row.score.summary.length) }));
+const pointOf = (row: ScoreRow): AccuracyPoint => ({ id: row.id, role: row.role, label: row.name, accuracy: interval(row.score.summary.accuracy), length: interval(row.score.summary.length) });
+
+/** Points of the chart, those of sweeps first and small; a contender at work has the means of what is judged so far, in place of its last result. */
+export function accuracyPoints(rows: readonly ScoreRow[], live: { contender: Contender; items: readonly EvaluatedItem[]; of: number } | undefined, swept: readonly ScoreRow[] = []): AccuracyPoint[] {
+  const all = [...rows, ...swept];
+  const points = [...swept.map((row): AccuracyPoint => ({ ...pointOf(row), ...addition(row, all), minor: true })), ...rows.map((row): AccuracyPoint => ({ ...pointOf(row), ...addition(row, all) }))];
   const first = live?.items.flatMap((item) => item.responses[0] ?? []) ?? [];
   if (!live || first.length === 0) return points;
   const mean = (of: (r: JudgedAnswer) => number): { mean: number } => ({ mean: first.reduce((sum, r) => sum + of(r), 0) / first.length });
