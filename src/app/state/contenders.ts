@@ -16,12 +16,13 @@ export const DEFAULT_FORM: TryForm = { sampling: "greedy", temperature: 0.7, top
 export const sameRecipe = (a: Recipe | undefined, b: Recipe | undefined): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);
 export const methodLabel = (recipe: Recipe, methods: MethodInfo[]): string => methods.find((m) => m.id === recipe.method)?.label ?? recipe.method;
 
-/** A recipe in few words beside the current one: its method, and the first option that differs; without one, its first number. */
+/** A recipe in few words beside the current one: its method, and the first two options that differ; without one, its first number. */
 export function shortName(recipe: Recipe, current: Recipe | undefined, methods: MethodInfo[]): string {
   const options = frontOptions(recipe, methods);
   const now = current?.method === recipe.method ? frontOptions(current, methods) : [];
-  const telling = options.find(({ name, text }) => now.some((o) => o.name === name && o.text !== text)) ?? options.find(({ numeric }) => numeric);
-  return telling ? `${methodLabel(recipe, methods)}, ${telling.numeric ? `${telling.name} ${telling.text}` : telling.text}` : methodLabel(recipe, methods);
+  const differing = current?.method === recipe.method ? options.filter(({ name, text }) => now.find((o) => o.name === name)?.text !== text) : [];
+  const telling = differing.length > 0 ? differing.slice(0, 2) : options.filter(({ numeric }) => numeric).slice(0, 1);
+  return [methodLabel(recipe, methods), ...telling.map(({ name, text, numeric }) => (numeric ? `${name} ${text}` : text))].join(", ");
 }
 
 type Facts = Pick<StudioState, "models" | "baseId" | "modelIds" | "recipe" | "exportPlan" | "methods" | "runs" | "extraColumns">;
@@ -36,13 +37,17 @@ export function contenders(s: Facts): Contender[] {
   model(s.baseId, "base");
   for (const id of s.modelIds) model(id, "tuned");
   if (s.recipe) {
-    const hash = s.exportPlan?.recipeHash ?? s.runs.find((run) => sameRecipe(run.recipe, s.recipe))?.recipeHash;
+    const hash = s.exportPlan?.recipeHash ?? s.runs.find((run) => !run.sweep && sameRecipe(run.recipe, s.recipe))?.recipeHash;
     list.push({ key: "merge", role: "merged", name: methodLabel(s.recipe, s.methods), detail: hash ? shortHash(hash) : summarise(s.recipe, s.methods), model: { kind: "merge", recipe: s.recipe } });
   }
-  for (const { kind, id } of s.extraColumns) {
-    const run = kind === "run" ? s.runs.find((r) => r.id === id) : undefined;
-    if (kind === "model") model(id, "other");
-    else if (run && !sameRecipe(run.recipe, s.recipe)) list.push({ key: `run ${id}`, role: "other", name: shortName(run.recipe, s.recipe, s.methods), detail: run.recipeHash ? shortHash(run.recipeHash) : run.summary, model: { kind: "merge", recipe: run.recipe } });
+  for (const column of s.extraColumns) {
+    if (column.kind === "model") {
+      model(column.id, "other");
+      continue;
+    }
+    const run = s.runs.find((r) => (column.kind === "recipe" ? sameRecipe(r.recipe, column.recipe) && !r.sweep : r.id === column.id));
+    const recipe = column.kind === "recipe" ? column.recipe : run?.recipe;
+    if (recipe && !sameRecipe(recipe, s.recipe)) list.push({ key: `${column.kind} ${column.id}`, role: "other", name: shortName(recipe, s.recipe, s.methods), detail: run?.recipeHash ? shortHash(run.recipeHash) : summarise(recipe, s.methods), model: { kind: "merge", recipe } });
   }
   return list;
 }
@@ -85,21 +90,24 @@ export interface ScoreRow {
   score: TryScore;
 }
 
+/** Runs that the charts may draw, beside those of the current recipe. */
+const drawn = (run: RunRecord, s: Pick<StudioState, "overlay" | "charted">): boolean => s.overlay === "all" || (s.overlay === "chosen" && (run.pinned || s.charted.includes(run.id)));
+export const ofPair = (run: RunRecord, s: Pick<StudioState, "baseId" | "modelIds">): boolean => run.recipe.base.id === s.baseId && run.recipe.models.map((m) => m.id).join() === s.modelIds.join();
+
 /** Whatever was measured on these problems: base, fine-tuned, the current recipe, then earlier recipes, the latest first. */
-export function scoreRows(s: Facts & Pick<StudioState, "modelScores" | "problemSet" | "problemCount">): ScoreRow[] {
+export function scoreRows(s: Facts & Pick<StudioState, "modelScores" | "problemSet" | "problemCount" | "overlay" | "charted">): ScoreRow[] {
   const set = setKey(s);
   const rows: ScoreRow[] = [];
   const add = (id: string, role: ScoreRow["role"], name: string, scores: readonly TryScore[] | undefined): void => {
     for (const score of scores ?? []) if (score.set === set) rows.push({ id: `${id} ${optionsKey(score)}`, role, name, settings: settingsWords(score), score });
   };
-  const current = s.runs.find((run: RunRecord) => run.outcome !== "stopped" && sameRecipe(run.recipe, s.recipe));
+  const current = s.runs.find((run: RunRecord) => run.outcome !== "stopped" && !run.sweep && sameRecipe(run.recipe, s.recipe));
   for (const c of contenders(s)) {
     if (c.model.kind === "model") add(c.key, c.role, c.name, s.modelScores[c.model.id]);
     else if (c.role === "merged") add(c.key, c.role, c.name, current?.scores);
   }
   for (const run of s.runs) {
-    const ofPair = run.recipe.base.id === s.baseId && run.recipe.models.map((m) => m.id).join() === s.modelIds.join();
-    if (run !== current && ofPair) add(`run ${run.id}`, "other", shortName(run.recipe, s.recipe, s.methods), run.scores);
+    if (run !== current && !run.sweep && drawn(run, s) && ofPair(run, s)) add(`run ${run.id}`, "other", shortName(run.recipe, s.recipe, s.methods), run.scores);
   }
   return rows;
 }
