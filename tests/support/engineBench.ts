@@ -8,7 +8,7 @@ import { openCheckpoint } from "../../src/formats/checkpoint";
 import { toFloat32 } from "../../src/formats/dtypes";
 import { memoryKeyValue } from "../../src/store/keyValue";
 import { memoryFolder } from "../../src/store/memoryFolder";
-import { nodeEntry, wrappedGpu } from "./wrappedGpu";
+import { nodeEntry, ownEntry, wrappedGpu } from "./wrappedGpu";
 
 /** Devices that the engine made, and the bytes of their buffers that are not destroyed. */
 export interface WatchedGpu {
@@ -17,9 +17,9 @@ export interface WatchedGpu {
   liveBuffers(): { label: string; size: number }[];
 }
 
-/** An entry point whose devices and buffers are counted. No adapter is a failure, never a skip. */
-export async function watchedGpu(): Promise<WatchedGpu> {
-  const inner = await nodeEntry();
+/** An entry point whose devices and buffers are counted; `apart`, each is a device that can be lost. No adapter is a failure, never a skip. */
+export async function watchedGpu(how?: "apart"): Promise<WatchedGpu> {
+  const inner = await (how ? ownEntry() : nodeEntry());
   const devices: GPUDevice[] = [];
   const live = new Set<GPUBuffer>();
   const watchDevice = (device: GPUDevice): GPUDevice => {

@@ -1,18 +1,15 @@
 import { Gpu } from "../../src/gpu/gpu";
 import type { Binding } from "../../src/gpu/gpu";
 import type { Kernel } from "../../src/gpu/kernel";
-import { nodeGpu } from "../../src/cli/nodeGpu";
+import { nodeEntry } from "./wrappedGpu";
 
 let shared: Promise<Gpu> | undefined;
 
 /** The one device of a test file, with default limits. No adapter is a failure, never a skip. */
-export function testGpu(): Promise<Gpu> {
-  shared ??= nodeGpu().then((gpu) => {
-    if (!gpu) throw new Error("No WebGPU adapter. Install a driver, or chromium and libvulkan1 for the software adapter.");
-    return Gpu.create(gpu);
-  });
-  return shared;
-}
+export const testGpu = (): Promise<Gpu> => (shared ??= nodeEntry().then((gpu) => Gpu.create(gpu)));
+
+/** The next test file gets one of its own. */
+export const forgetTestGpu = (): void => void (shared = undefined);
 
 type Data = Float32Array | Uint32Array | Uint8Array | Uint16Array | Int32Array;
 

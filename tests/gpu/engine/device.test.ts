@@ -59,7 +59,7 @@ describe("buffers", () => {
   });
 
   test("trim destroys what nobody holds, and counts it", async () => {
-    const watched = await watchedGpu();
+    const watched = await watchedGpu("apart");
     const gpu = await Gpu.create(watched.gpu);
     const held = gpu.alloc(5000);
     const free = gpu.alloc(6000);
@@ -120,7 +120,7 @@ describe("calls", () => {
   });
 
   test("a refused command is a sentence, once", async () => {
-    const watched = await watchedGpu();
+    const watched = await watchedGpu("apart");
     const gpu = await Gpu.create(watched.gpu);
     const buffer = gpu.alloc(256);
     // Beyond the end of the buffer: the command buffer is invalid.
@@ -131,7 +131,7 @@ describe("calls", () => {
   });
 
   test("a destroyed device is gpu-lost at the next readback", async () => {
-    const gpu = await Gpu.create((await watchedGpu()).gpu);
+    const gpu = await Gpu.create((await watchedGpu("apart")).gpu);
     const buffer = gpu.alloc(256);
     gpu.destroy();
     await expect(gpu.read(buffer, 256)).rejects.toMatchObject({ code: "gpu-lost" });

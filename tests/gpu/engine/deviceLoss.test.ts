@@ -2,9 +2,11 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Progress, StripCell } from "../../../src/core/progress";
 import { StudioError } from "../../../src/core/errors";
 import type { Recipe } from "../../../src/core/recipe";
+import { GREEDY_OPTIONS, type EvaluatedItem, type TryPiece } from "../../../src/core/trying";
 import { Device, MAX_LOSSES } from "../../../src/engine/device";
 import type { StoredPass } from "../../../src/engine/passStore";
 import { bench, digest, fisherMemory, recipeFor, watchedGpu, type Bench, type WatchedGpu } from "../../support/engineBench";
+import { sampleCheckpoint } from "../../support/nodeCheckpoint";
 import { perturbed } from "../../support/perturbed";
 import { randomModel, randomTokens, TINY } from "../../support/tinyModel";
 
@@ -36,7 +38,7 @@ const left = () => {
 };
 
 beforeAll(async () => {
-  watched = await watchedGpu();
+  watched = await watchedGpu("apart");
   const base = (await randomModel(RAW, "F32", 1)).checkpoint;
   b = bench(watched.gpu, { base: { ...base, read: async (...args) => (onRead(), base.read(...args)) }, finetuned: await perturbed(base, 1) }, { fisherFile: kept.fisherFile });
 });
@@ -93,6 +95,32 @@ test("an export survives a lost device, and writes the same files", async () => 
   expect(watched.devices.length).toBe(before + 1);
   expect([...again.files].map(([path, bytes]) => [path, digest(bytes)])).toEqual([...whole.files].map(([path, bytes]) => [path, digest(bytes)]));
   expect(again.report.checks.filter((c) => c.verdict === "fail")).toEqual([]);
+});
+
+test("answers begin again on another device, are told anew, and are those of an undisturbed run", async () => {
+  b.models.set("sample", await sampleCheckpoint("base"));
+  const model = { kind: "model", id: "sample" } as const;
+  const options = { ...GREEDY_OPTIONS, prompt: "raw", maxNewTokens: 12 } as const;
+  const prompts = ["47+7+3+7=?\n", "1+2=?\n"];
+  const ask = async (disturb: (piece: TryPiece) => void) => (await b.engine.generate("try", model, prompts, { ...options, stopIds: [] }, nothing, disturb)).map(({ ids, text }) => ({ ids, text }));
+  const want = await ask(nothing);
+  const before = watched.devices.length;
+  const pieces: TryPiece[] = [];
+  expect(await ask((piece) => (pieces.push(piece), pieces.length === 3 && lose()))).toEqual(want);
+  expect(watched.devices.length).toBe(before + 1);
+  const told = pieces.filter(({ index }) => index === 0);
+  expect(told.filter(({ tokens }) => tokens === 1).length, "told from the first token on, twice").toBe(2);
+  expect(told.at(-1)!.text).toBe(want[0]!.text);
+
+  // Of an evaluation, what was judged before the loss is judged again, and counted once.
+  const problems = prompts.map((prompt) => ({ prompt, answer: "1" }));
+  const judge = (disturb: (item: EvaluatedItem) => void) => b.engine.evaluate("try", model, problems, { ...options, samples: 2, temperature: 1 }, nothing, disturb);
+  const whole = await judge(nothing);
+  let items = 0;
+  const again = await judge(() => void (++items === 1 && lose()));
+  expect([again.items, again.summary, again.majority]).toEqual([whole.items, whole.summary, whole.majority]);
+  expect(watched.devices.length, "it ended with answers still to come").toBe(before + 2);
+  expect(items).toBe(3);
 });
 
 describe("the device of the engine", () => {

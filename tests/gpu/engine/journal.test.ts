@@ -30,15 +30,8 @@ const EQUAL = { base: { id: "stepped", name: "stepped" }, models: [{ id: "steppe
 let gpu: GPU;
 let models: Record<string, Checkpoint>;
 
-/** An entry point whose every device is one device: engines come and go, its compiled pipelines stay. */
-async function oneDevice(inner: GPU): Promise<GPU> {
-  const adapter = (await inner.requestAdapter())!;
-  const device = await adapter.requestDevice();
-  return { requestAdapter: async () => ({ info: adapter.info, limits: adapter.limits, features: adapter.features, requestDevice: async () => device }) } as unknown as GPU;
-}
-
 beforeAll(async () => {
-  gpu = await oneDevice((await watchedGpu()).gpu);
+  ({ gpu } = await watchedGpu());
   const [base, tied] = [(await randomModel(RAW, "F32", 1)).checkpoint, (await randomModel({ ...RAW, tie_word_embeddings: true }, "F32", 3)).checkpoint];
   models = { base, finetuned: await perturbed(base, 1), other: await perturbed(base, 2), tied, tiedTuned: await perturbed(tied, 3), stepped: stepped(base, 0), stepped1: stepped(base, 1), stepped2: stepped(base, 2) };
 });
