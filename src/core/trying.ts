@@ -61,6 +61,24 @@ export interface TryAnswer {
   seconds: number;
   /** After the first token, which the prompt has to be read for. */
   tokensPerSecond: number;
+  weights: WeightsBrought;
+}
+
+/** How the weights that stay on the GPU came there for a question. */
+export interface WeightsBrought {
+  /** Tensors that were read, or merged, for it. */
+  made: number;
+  /** Tensors that were there: from an earlier question, or because another model has the same. */
+  there: number;
+  seconds: number;
+}
+
+/** Merges made for answering since the start: one that is at hand is not made again. */
+export interface MergesTried {
+  merges: number;
+  /** Their tensors that were merged, and those that another model had. */
+  tensorsMade: number;
+  tensorsTaken: number;
 }
 
 /** What has come so far of one answer. */

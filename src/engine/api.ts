@@ -10,7 +10,7 @@ import type { ErrorDetails } from "../core/errors";
 import type { ParamSpecs } from "../core/params";
 import type { Shape } from "../core/shape";
 import type { KernelRecord, PostStage, Recipe, Reconciliation, TensorChoice } from "../core/recipe";
-import type { EvaluatedItem, Evaluation, Probe, Problem, TryAnswer, TryFacts, TryModel, TryOptions, TryPiece } from "../core/trying";
+import type { EvaluatedItem, Evaluation, MergesTried, Probe, Problem, TryAnswer, TryFacts, TryModel, TryOptions, TryPiece } from "../core/trying";
 import type { MethodNote } from "../merge/methods/notes";
 import type { ImportedRecipe, MergekitYaml } from "../core/recipeFinding";
 import type { PhaseTimes, StageTime } from "../core/stages";
@@ -365,8 +365,8 @@ export interface EngineApi {
    * The text is read in windows of at most 512 tokens, no more than 2048 in all. Throws "bad-request" for a text of fewer than 2 tokens.
    */
   probe(jobId: string, models: TryModel[], text: string, onProgress: OnProgress): Promise<Probe>;
-  /** Merges made for answering since the start: one that is at hand is not made again. */
-  mergesTried(): Promise<number>;
+  /** What was merged for answering since the start. */
+  mergesTried(): Promise<MergesTried>;
   /** Gives back the GPU memory that models hold between questions. */
   endTrying(): Promise<void>;
 

@@ -7,9 +7,6 @@ import type { Checkpoint } from "../core/tensors";
 import type { TryModel } from "../core/trying";
 import { preflight } from "../analysis/preflight";
 import type { Gpu } from "../gpu/gpu";
-import { smallFiles } from "../export/config";
-import { recipeHash } from "../export/recipeFile";
-import { virtualCheckpoint } from "../export/virtual";
 import { adapterFacts, noAdapter } from "../gpu/info";
 import { FAMILIES } from "../merge/methods/notes";
 import { COMBOS, postInfo, POSTS } from "../merge/post";
@@ -20,6 +17,7 @@ import type { KeyValue } from "../store/keyValue";
 import type { Library } from "../store/library";
 import type { Locks } from "../store/locks";
 import type { Budgets, EngineApi, ExportReport, ExportTarget, FinishedExport, Forecast, GpuInfo, ModelFacts, OutputJob, UnfinishedExport } from "./api";
+import { createAnswering, type Answering } from "./answering";
 import { Device } from "./device";
 import { gpuPassOf } from "./gpuPasses";
 import { exportFiles, outputJob, planFiles } from "./exporting";
@@ -36,8 +34,7 @@ import { probeModels } from "./probing";
 import { clocked, readMergeAhead } from "./reading";
 import { mergekitOf, readRecipe } from "./recipes";
 import { Resources } from "./resources";
-import { mergeKey, Trying, type Answering } from "./trying";
-import { planWork } from "./work";
+import { Trying } from "./trying";
 
 /** Where an export goes. `keep`, where the result waits for its downloads, takes it over with its report, after `finish`, and adds what can be asked for. */
 export type EngineOutput = OutputFolder & { keep?(report: ExportReport): Promise<ExportReport> };
@@ -102,20 +99,7 @@ export function createEngine(env: EngineEnv): EngineApi {
 
   const trying = new Trying({
     device, resources,
-    async answering(model, jobId, signal, onProgress) {
-      if (model.kind === "model") {
-        const files = await env.library.get(model.id);
-        return { name: files.name, key: `model ${model.id}`, files, weights: async () => pausable(files, signal) };
-      }
-      const { context, shape, measured } = await readyMerge(model.recipe, jobId, signal, onProgress);
-      const { base, experts, plan, recipe } = context;
-      const merged = async (gpu: Gpu | undefined, of: AbortSignal): Promise<Checkpoint> => virtualCheckpoint({
-        gpu, sources: { base, experts }, recipe, plan, workOf: await planWork(context, shape, measured, of), signal: of,
-        files: (await smallFiles(base, experts, recipe, plan)).map((f) => f.file),
-      });
-      const hash = await recipeHash(recipe);
-      return { name: recipe.output.name, key: mergeKey(recipe, hash), recipeHash: hash, files: await merged(undefined, signal), weights: merged };
-    },
+    answering: createAnswering(env, readyMerge),
   });
   const tried = <T>(jobId: string, model: TryModel, onProgress: Parameters<EngineApi["measure"]>[2], work: (answering: Answering, signal: AbortSignal) => Promise<T>): Promise<T> =>
     jobs.run(jobId, async (signal) => work(await trying.host.answering(model, jobId, signal, onProgress), signal));
@@ -270,7 +254,7 @@ export function createEngine(env: EngineEnv): EngineApi {
     generate: (jobId, model, prompts, options, onProgress, onPiece) => tried(jobId, model, onProgress, (answering, signal) => trying.generate(answering, jobId, prompts, options, signal, onProgress, onPiece)),
     evaluate: (jobId, model, problems, options, onProgress, onItem) => tried(jobId, model, onProgress, (answering, signal) => trying.evaluate(answering, jobId, problems, options, signal, onProgress, onItem)),
     probe: (jobId, models, text, onProgress) => jobs.run(jobId, (signal) => probeModels(trying, models, text, { jobId, signal, onProgress })),
-    mergesTried: async () => trying.merges,
+    mergesTried: async () => trying.tried,
     endTrying: async () => trying.release(),
 
     cancel: async (jobId) => jobs.cancel(jobId),

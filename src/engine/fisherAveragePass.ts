@@ -159,6 +159,9 @@ export const fisherAveragePass: GpuPass = {
   },
 };
 
-/** Where the F of each part of a weighted mean is, for an output of this recipe. */
-export const fishersOf = (context: RecipeContext, output: PassOutput, op: WeightedOp, arrays: ArrayStore): NonNullable<TensorWork["fishers"]> =>
-  participants(context).slice(0, op.parts.length).map((p, k) => ({ source: storedFisher(arrays, k, p.model), name: p.nameOf(output) }));
+/** Where the F of each part of a weighted mean is, for an output of this recipe; `run` tells the run of the pass that stored it from all others. */
+export const fishersOf = (context: RecipeContext, output: PassOutput, op: WeightedOp, arrays: ArrayStore, run: string | undefined): NonNullable<TensorWork["fishers"]> =>
+  participants(context).slice(0, op.parts.length).map((p, k) => {
+    const identity = async (name: string): Promise<string | undefined> => run && JSON.stringify(["Fisher", run, k, name]);
+    return { source: { ...storedFisher(arrays, k, p.model), identity }, name: p.nameOf(output) };
+  });

@@ -107,7 +107,7 @@ export function createMerges(env: Pick<EngineEnv, "library" | "locks" | "fisherF
   /** What the merge is made from, with every stage after it measured, each on the model of those before. */
   const measuredOf = async (context: RecipeContext, pass: StoredPass | undefined, shape: Shape, jobId: string, signal: AbortSignal, onProgress: OnProgress): Promise<Measured | undefined> => {
     const key = pass?.key ?? "";
-    const merge: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(key), arrays: passes.arrays(key) };
+    const merge: Measured | undefined = pass && { stats: new Map(pass.stats.map((s) => [s.name, s])), masks: passes.masks(key), arrays: passes.arrays(key), run: JSON.stringify([key, pass.report.elapsedMs, pass.report.losses]) };
     const keys = await stageKeys(context);
     if (keys.length === 0) return merge;
     const measured: Measured & { stages: ArrayStore[] } = { ...(merge ?? { stats: new Map(), masks: passes.masks(key), arrays: passes.arrays(key) }), stages: [] };

@@ -6,7 +6,8 @@ import { brokenBecause, repetitionRate } from "../evaluate/broken";
 import { compareOutputs } from "../evaluate/compareOutputs";
 import { parseModelConfig } from "../model/config";
 import { tokenizerOf } from "../text/tokenizer";
-import { requireForward, type Answering, type Trying } from "./trying";
+import type { Answering } from "./answering";
+import { requireForward, type Trying } from "./trying";
 
 const WINDOW = 512;
 /** Tokens of the text that are used: a probe is to be quick. */

@@ -1,32 +1,21 @@
 import { StudioError, throwIfCancelled } from "../core/errors";
 import { ProgressMeter, type OnProgress } from "../core/progress";
-import type { Recipe } from "../core/recipe";
 import type { Checkpoint } from "../core/tensors";
-import type { EvaluatedItem, Evaluation, Problem, TryAnswer, TryFacts, TryModel, TryOptions, TryPiece } from "../core/trying";
+import type { EvaluatedItem, Evaluation, MergesTried, Problem, TryAnswer, TryFacts, TryModel, TryOptions, TryPiece, WeightsBrought } from "../core/trying";
 import { chatTemplateOf } from "../analysis/preflightTokens";
 import { byTier, isRight, majorityCurve, summarise, type JudgedProblem, type Response } from "../evaluate/metrics";
 import { parseJsonRecord } from "../formats/checkpoint";
-import { createGenerator, planGenerator, type Generated, type Generator } from "../generate/generator";
+import { planGenerator, type Generated } from "../generate/generator";
 import { stopIds } from "../generate/stopIds";
-import type { Gpu } from "../gpu/gpu";
 import { parseModelConfig } from "../model/config";
 import { fisherSupport } from "../model/support";
 import { compareAnswers, findAnswer, reflects } from "../text/answers";
 import { chatRenderer } from "../text/chat";
 import { tokenizerOf, type Tokenizer } from "../text/tokenizer";
+import type { Answering } from "./answering";
 import type { Device } from "./device";
+import { HeldModels } from "./heldModels";
 import type { Resources } from "./resources";
-
-/** A model that answers: where its weights come from on a given device, and the small files beside them. */
-export interface Answering {
-  name: string;
-  /** Two that agree here have the same weights. */
-  key: string;
-  recipeHash?: string;
-  /** Headers and small files, without the weights. */
-  files: Checkpoint;
-  weights(gpu: Gpu, signal: AbortSignal): Promise<Checkpoint>;
-}
 
 export interface TryHost {
   device: Device;
@@ -37,18 +26,8 @@ export interface TryHost {
 
 /** Answers that are decoded side by side. */
 const BATCH = 16;
-/** Models whose weights stay on the GPU, as far as the budget goes: base, fine-tuned, merged. */
-const KEPT = 3;
 /** Answers that come in are told this often. */
 const PIECE_MS = 60;
-
-interface Held {
-  key: string;
-  gpu: Gpu;
-  generator: Generator;
-  /** Questions that it answers now: it is not given back under their feet. */
-  busy: number;
-}
 
 const settingsOf = async (files: Checkpoint): Promise<Record<string, unknown>> => {
   const text = await files.text("tokenizer_config.json");
@@ -70,13 +49,17 @@ async function prompter(answering: Answering, tokenizer: Tokenizer, options: Try
   return (prompt) => tokenizer.encode(render([...before, { role: "user", content: prompt }]), { addSpecialTokens: false });
 }
 
-/** Generation over stored models and merges that are not written. Weights stay on the GPU from one question to the next, for the last three models. */
+/** Generation over stored models and merges that are not written. */
 export class Trying {
-  private held: Held[] = [];
-  /** Merges made since the start: a cached one is not made again. */
-  merges = 0;
+  private readonly models: HeldModels;
 
-  constructor(readonly host: TryHost) {}
+  constructor(readonly host: TryHost) {
+    this.models = new HeldModels(host.resources);
+  }
+
+  get tried(): MergesTried {
+    return { ...this.models.tried };
+  }
 
   /** `inputs`: files that each weight is made from, 1 for a stored model. */
   async facts(answering: Answering, inputs = 1): Promise<TryFacts> {
@@ -99,42 +82,7 @@ export class Trying {
 
   /** Gives back what is held for models that answer nothing now. */
   release(): void {
-    for (const held of this.held) if (held.busy === 0) held.generator.end();
-    this.held = this.held.filter((h) => h.busy > 0);
-  }
-
-  /** Runs with the generator of a model: the one that is held, or a new one in the place of the one that was asked longest ago. */
-  private async withGenerator<T>(answering: Answering, gpu: Gpu, signal: AbortSignal, work: (generator: Generator) => Promise<T>): Promise<T> {
-    const held = await this.hold(answering, gpu, signal);
-    held.busy++;
-    try {
-      return await work(held.generator);
-    } finally {
-      held.busy--;
-    }
-  }
-
-  private async hold(answering: Answering, gpu: Gpu, signal: AbortSignal): Promise<Held> {
-    this.held = this.held.filter((h) => h.gpu === gpu);
-    const known = this.held.find((h) => h.key === answering.key);
-    if (known) {
-      this.held = [...this.held.filter((h) => h !== known), known];
-      return known;
-    }
-    if (answering.recipeHash !== undefined) this.merges++;
-    const weights = await answering.weights(gpu, signal);
-    const budget = this.host.resources.gpuBytes;
-    const room = (): number => budget - this.held.reduce((sum, h) => sum + h.generator.plan.residentBytes, 0);
-    const bytes = [...weights.tensors.values()].reduce((sum, t) => sum + t.end - t.begin, 0);
-    for (const idle of this.held.filter((h) => h.busy === 0)) {
-      if (this.held.length < KEPT && room() >= bytes) break;
-      idle.generator.end();
-      this.held = this.held.filter((h) => h !== idle);
-    }
-    const generator = await createGenerator(gpu, weights, parseModelConfig(answering.files.config), { budgetBytes: room(), signal });
-    const made = { key: answering.key, gpu, generator, busy: 0 };
-    this.held.push(made);
-    return made;
+    this.models.release();
   }
 
   /**
@@ -160,10 +108,10 @@ export class Trying {
       ids.push(of);
     }
     const { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens } = options;
-    const answer = ({ ids: found, ...rest }: Generated): TryAnswer => ({ ...rest, ids: found, text: tokenizer.decode(found, { skipSpecial: true }) });
+    const answer = ({ ids: found, ...rest }: Generated, weights: WeightsBrought): TryAnswer => ({ ...rest, ids: found, text: tokenizer.decode(found, { skipSpecial: true }), weights });
     await this.host.device.run("Answering", signal, async (gpu) => {
       begin();
-      await this.withGenerator(answering, gpu, signal, (generator) => generator.generate(ids, { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens, samples, stopIds: stops, batch: BATCH, signal, onEnd: (index, found) => onDone(index, answer(found)) }, onToken));
+      await this.models.use(answering, gpu, signal, (generator, brought) => generator.generate(ids, { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens, samples, stopIds: stops, batch: BATCH, signal, onEnd: (index, found) => onDone(index, answer(found, brought)) }, onToken));
       throwIfCancelled(signal);
     });
   }
@@ -172,7 +120,7 @@ export class Trying {
   async continued(answering: Answering, ids: readonly number[], maxNewTokens: number, signal: AbortSignal): Promise<number[]> {
     const stops = (await stopIds(answering.files)).map((s) => s.id);
     return this.host.device.run("Probing", signal, async (gpu) => {
-      const [found] = await this.withGenerator(answering, gpu, signal, (generator) => generator.generate([ids], { maxNewTokens, stopIds: stops, signal }));
+      const [found] = await this.models.use(answering, gpu, signal, (generator) => generator.generate([ids], { maxNewTokens, stopIds: stops, signal }));
       throwIfCancelled(signal);
       return found!.ids;
     });
@@ -249,6 +197,3 @@ const itemOf = (problem: JudgedProblem, index: number): EvaluatedItem => ({
   index,
   responses: problem.responses.map((r) => ({ text: r.text, tokens: r.tokens, truncated: r.truncated, found: r.answer.text, rule: r.answer.rule, right: isRight(r), verdict: r.verdict, reflects: r.reflects })),
 });
-
-/** Two recipes with one hash are one merge. */
-export const mergeKey = (recipe: Pick<Recipe, "base" | "models">, recipeHash: string): string => `merge ${[recipe.base, ...recipe.models].map((m) => m.hash ?? m.id ?? m.name).join(" ")} ${recipeHash}`;

@@ -21,6 +21,8 @@ export interface Measured {
   arrays: ArrayStore;
   /** What the stages after the merge found, in their order. */
   stages?: ArrayStore[];
+  /** Tells this run of the pass from all others. */
+  run?: string;
 }
 
 /**
@@ -62,7 +64,7 @@ export async function planWork(context: RecipeContext, shape: Shape, measured: M
       });
     const other = rowsOf(output, own);
     const op = plan(alphas);
-    const fishers = op.kind === "weighted" && measured ? fishersOf(context, output, op, measured.arrays) : undefined;
+    const fishers = op.kind === "weighted" && measured ? fishersOf(context, output, op, measured.arrays, measured.run) : undefined;
     return { op, ...(fishers ? { fishers } : {}), ...(other.length > 0 ? { rows: other } : {}), ...(makers ? { makers } : {}) };
   };
 

@@ -5,7 +5,7 @@ import type { PhaseState, Progress, StripCell } from "../../src/core/progress";
 import type { Recipe } from "../../src/core/recipe";
 import type { Budgets, EngineApi, FinishedExport, GpuInfo, IncomingFolder, StoredModel, UnfinishedExport } from "../../src/engine/api";
 import { fakeFacts, fakeForecast, fakeGpu, fakeMethods, fakeModel, fakePlan, fakePreflight, fakeRecipe, fakeReport, fakeShape, fakeTuned } from "./fakeData";
-import type { TryModel } from "../../src/core/trying";
+import type { MergesTried, TryModel, WeightsBrought } from "../../src/core/trying";
 import { fakeEvaluation, fakeIds, fakeItem, fakePiece, fakeProbe, fakeText, fakeTryFacts } from "./fakeTrying";
 
 export interface FakeOptions {
@@ -54,13 +54,19 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     if (!found) throw new StudioError("bad-request", `No model ${id}.`);
     return found;
   };
-  /** Counts merges as the engine does: one that is among the last three is at hand. */
+  /** Counts merges as the engine does: one that is among the last three is at hand, and a second one differs from the first in 7 of 290 tensors. */
   const merges = {
-    made: 0, held: [] as string[],
-    tell(model: TryModel): void {
+    tried: { merges: 0, tensorsMade: 0, tensorsTaken: 0 } as MergesTried, held: [] as string[],
+    tell(model: TryModel): WeightsBrought {
       const key = JSON.stringify(model);
-      if (model.kind === "merge" && !this.held.includes(key)) this.made++;
+      const known = this.held.includes(key);
       this.held = [...this.held.filter((k) => k !== key), key].slice(-3);
+      if (known) return { made: 0, there: 290, seconds: 0 };
+      if (model.kind === "model") return { made: 290, there: 0, seconds: 0.21 };
+      const made = this.tried.merges++ === 0 ? 290 : 7;
+      this.tried.tensorsMade += made;
+      this.tried.tensorsTaken += 290 - made;
+      return { made, there: 290 - made, seconds: made === 7 ? 0.014 : 0.48 };
     },
   };
   const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
@@ -185,7 +191,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     tryFacts: async () => (note("tryFacts"), fakeTryFacts()),
     generate: async (jobId, model, prompts, _options, onProgress, onPiece) => {
       note("generate");
-      merges.tell(model);
+      const weights = merges.tell(model);
       const text = fakeText(model);
       const ids = fakeIds(text);
       await walk(jobId, "try", (fraction) => {
@@ -193,7 +199,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
         onProgress(progress(jobId, "try", fraction, { phases: phases([["Answering"]], fraction, 0) }));
         prompts.forEach((_, index) => onPiece({ index, text: fakePiece(text, tokens), tokens }));
       });
-      return prompts.map(() => ({ text, ids, tokens: ids.length + 1, promptTokens: 34, stop: "stop id" as const, seconds: 1.2, tokensPerSecond: 112 }));
+      return prompts.map(() => ({ text, ids, tokens: ids.length + 1, promptTokens: 34, stop: "stop id" as const, seconds: 1.2, tokensPerSecond: 112, weights }));
     },
     evaluate: async (jobId, model, problems, options, onProgress, onItem) => {
       note("evaluate");
@@ -210,7 +216,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
       await walk(jobId, "try", (fraction) => onProgress(progress(jobId, "try", fraction, { phases: phases([["Probing"]], fraction, 0) })));
       return fakeProbe(models, text, options.broken ?? false);
     },
-    mergesTried: async () => (note("mergesTried"), merges.made),
+    mergesTried: async () => (note("mergesTried"), { ...merges.tried }),
     endTrying: async () => note("endTrying"),
     fisherFile: async () => (note("fisherFile"), undefined),
     cancel: async (jobId) => (note("cancel"), void cancelledJobs.add(jobId)),

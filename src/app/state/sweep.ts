@@ -56,7 +56,7 @@ export const createSweep: Slice<SweepSlice> = (set, get, env) => {
       const grid = gridCells(recipe, form, job.asked, job.options);
       const missing = [...new Map(grid.map((cell) => [cell.key, cell])).values()].filter(({ key }) => !s.sweepResults[key]);
       if (missing.length === 0) return;
-      set({ sweepRun: { cell: 1, cells: missing.length, working: undefined, made: 0, repeated: 0, secondsLeft: undefined }, sweepFaults: {} });
+      set({ sweepRun: { cell: 1, cells: missing.length, working: undefined, made: 0, repeated: 0, tensorsMade: 0, tensorsTaken: 0, secondsLeft: undefined }, sweepFaults: {} });
       const before = await env.engine.mergesTried();
       const begun = env.now();
       for (const [i, cell] of missing.entries()) {
@@ -74,8 +74,9 @@ export const createSweep: Slice<SweepSlice> = (set, get, env) => {
           set((now) => ({ sweepFaults: { ...now.sweepFaults, [cell.key]: message } }));
         } finally {
           set((now) => ({ running: without(now.running, jobId) }));
-          const made = (await env.engine.mergesTried()) - before;
-          patch({ made, repeated: Math.max(0, made - (i + 1)) });
+          const tried = await env.engine.mergesTried();
+          const made = tried.merges - before.merges;
+          patch({ made, repeated: Math.max(0, made - (i + 1)), tensorsMade: tried.tensorsMade - before.tensorsMade, tensorsTaken: tried.tensorsTaken - before.tensorsTaken });
         }
       }
       patch({ working: undefined, secondsLeft: undefined });

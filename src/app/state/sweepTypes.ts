@@ -60,6 +60,9 @@ export interface SweepRun {
   /** Merges that the engine made for it, and how many of them for a cell that had one already. */
   made: number;
   repeated: number;
+  /** Tensors of these merges that were merged, and those that the merge before had. */
+  tensorsMade: number;
+  tensorsTaken: number;
   secondsLeft: number | undefined;
 }
 

@@ -39,7 +39,7 @@ export function Sweep() {
           : <SweepGrid columns={form.across.values.map((v) => numberText(v, of(form.across.param)))} rows={down ? down.values.map((v) => numberText(v, of(down.param))) : [""]} cells={cells} disabled={trying !== undefined} onAdopt={(key) => void adopt(key)} />}
         <p className="tiny muted">
           Across: {of(form.across.param).label}.{down && ` Down: ${of(down.param).label}.`} {done} of {plural(cells.length, "cell")}
-          {run && `, ${plural(run.made, "merge")} made, ${run.repeated} repeated`}{failed > 0 && `, ${failed} failed`}. {blocked ?? "A click adopts the recipe."}
+          {run && `, ${plural(run.made, "merge")} made, ${run.repeated} repeated`}{run && run.tensorsTaken > 0 && `, ${count(run.tensorsMade)} of ${plural(run.tensorsMade + run.tensorsTaken, "tensor")} merged anew`}{failed > 0 && `, ${failed} failed`}. {blocked ?? "A click adopts the recipe."}
         </p>
         {fault !== undefined && <p className="tiny bad-help" role="alert">{fault}</p>}
       </div>
