@@ -161,6 +161,36 @@ describe("the options", () => {
     await expect(createGenerator(gpu, checkpoint, config, { signal: early.signal })).rejects.toMatchObject({ code: "cancelled" });
   });
 
+  test("a cancel in the middle of a step is answered without the rest of that step", async () => {
+    const { checkpoint, config } = await randomModel({ ...TINY.qwen3, num_hidden_layers: 6 }, "BF16");
+    const gpu = await testGpu();
+    const { queue } = gpu.device;
+    const submit = queue.submit.bind(queue);
+    let submits = 0;
+    let told = () => undefined as void;
+    queue.submit = (commands) => {
+      submits++;
+      told();
+      submit(commands);
+    };
+    try {
+      // No weight stays, so that each of the 6 blocks is brought, and submitted, for itself.
+      const generator = await generatorOf(checkpoint, config, 0);
+      const steps: number[] = [];
+      const [whole] = await generator.generate([[1, 2]], options({ maxNewTokens: 4 }), () => steps.push(submits));
+      const perStep = steps[3]! - steps[2]!;
+      expect(perStep, "one for each block and the head").toBeGreaterThan(6);
+      const stop = new AbortController();
+      let at = Infinity;
+      told = () => void (submits >= at && stop.abort());
+      const [cut] = await generator.generate([[1, 2]], { ...options({ maxNewTokens: 4 }), signal: stop.signal }, (_, _id, step) => void (step === 1 && (at = submits + Math.ceil(perStep / 3))));
+      expect(cut).toMatchObject({ ids: whole!.ids.slice(0, 2), stop: "cancelled", tokens: 2 });
+      expect(submits - at, "submits after the signal").toBeLessThan(2);
+    } finally {
+      queue.submit = submit;
+    }
+  });
+
   test("unusable prompts and settings are refused by name", async () => {
     const { checkpoint, config } = await tiny();
     const generator = await generatorOf(checkpoint, config);
