@@ -31,13 +31,14 @@ describe("answers of the sample pair", () => {
 
   test("a merge that is not written answers as its export does, and is made once", async () => {
     const { merges } = await b.engine.mergesTried();
-    const prompts = problems.map((p) => p.prompt);
-    const preview = await ask({ kind: "merge", recipe: ties }, prompts);
-    await ask({ kind: "merge", recipe: ties }, prompts.slice(0, 1));
+    const prompts = problems.slice(0, 3).map((p) => p.prompt);
+    const short = { ...raw, maxNewTokens: 50 };
+    const preview = await ask({ kind: "merge", recipe: ties }, prompts, short);
+    await ask({ kind: "merge", recipe: ties }, prompts.slice(0, 1), { ...raw, maxNewTokens: 1 });
     expect((await b.engine.mergesTried()).merges - merges).toBe(1);
     const { checkpoint } = await b.merge(ties);
     b.models.set("exported", checkpoint);
-    const exported = await ask({ kind: "model", id: "exported" }, prompts);
+    const exported = await ask({ kind: "model", id: "exported" }, prompts, short);
     expect(preview.map((a) => a.ids)).toEqual(exported.map((a) => a.ids));
     expect(new Set(preview.map((a) => a.text)).size).toBeGreaterThan(1);
   });
@@ -97,10 +98,10 @@ describe("answers of the sample pair", () => {
     expect(items.length).toBeLessThan(4);
     expect(items.map((item) => item.responses[0]!.right)).toEqual(items.map(() => true));
     // Given back, a merge is made again.
-    await ask({ kind: "merge", recipe: ties }, [problems[0]!.prompt]);
+    await ask({ kind: "merge", recipe: ties }, [problems[0]!.prompt], { ...raw, maxNewTokens: 1 });
     const { merges } = await b.engine.mergesTried();
     await b.engine.endTrying();
-    await ask({ kind: "merge", recipe: ties }, [problems[0]!.prompt]);
+    await ask({ kind: "merge", recipe: ties }, [problems[0]!.prompt], { ...raw, maxNewTokens: 1 });
     expect((await b.engine.mergesTried()).merges).toBe(merges + 1);
   });
 });
