@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 import { useShallow, useStudio } from "../../state/useStudio";
 import type { SampleRun as Run } from "../../state";
-import { duration } from "../../ui/format";
+import { clock, count } from "../../ui/format";
 import { Icon, type IconName } from "../../ui/icons";
 import { Banner } from "../../ui/marks";
 import "../../styles/sample.css";
@@ -20,6 +20,8 @@ const STATE_WORDS: Record<SampleStep["state"], string> = { done: "done", now: "a
 function Running({ follows }: { follows: boolean }) {
   const stop = useStudio((s) => s.stopSample);
   const paused = useStudio((s) => s.measuring !== undefined && s.running[s.measuring]?.paused === true);
+  // Try has a Stop of its own while it answers.
+  const stopsItself = useStudio((s) => s.step === "try" && s.trying !== undefined);
   const steps = sampleSteps(useStudio(useShallow(({ sampleRun, queue, measuring, trying, running, evaluated, baseId, modelIds, problemSet, problemCount }) => ({ sampleRun, queue, measuring, trying, running, evaluated, baseId, modelIds, problemSet, problemCount }))));
   const now = steps.find((step) => step.state === "now");
   useStopKey(follows, stop);
@@ -27,7 +29,7 @@ function Running({ follows }: { follows: boolean }) {
     <section className="panel samplerun" aria-label="Sample run">
       <ol>
         {steps.map(({ label, state, count }) => (
-          <li key={label} className={state} aria-current={state === "now" ? "step" : undefined}>
+          <li key={label} data-state={state} aria-current={state === "now" ? "step" : undefined}>
             <Icon name={paused && state === "now" ? "pause" : MARK[state]} small />
             {label}<span className="vh">, {STATE_WORDS[state]}</span>
             {count && <span className="num">{count}</span>}
@@ -35,7 +37,7 @@ function Running({ follows }: { follows: boolean }) {
         ))}
       </ol>
       <span className="left num">{now?.left ? `${now.left} left` : ""}</span>
-      <button type="button" className="btn s" onClick={() => void stop()}><Icon name="stop" small />Stop{follows && <span className="kbd">Esc</span>}</button>
+      {!stopsItself && <button type="button" className="btn s" onClick={() => void stop()}><Icon name="stop" small />Stop{follows && <span className="kbd">Esc</span>}</button>}
       <p className="say">{follows ? "Runs by itself up to the chart in Try. Go elsewhere and it runs on behind you; a change of the recipe ends it." : "It runs on behind this page, which stays where you are. The chart will be in Try, under Evaluate."}</p>
       <p className="vh" role="status">{now ? `Sample run: ${now.label}` : ""}</p>
     </section>
@@ -50,6 +52,8 @@ const ENDS: Record<Exclude<Run["state"], "running" | "done">, { lead: string; te
   "no-gpu": { lead: "The sample run ends here.", text: "Measuring layers and answering need WebGPU." },
 };
 
+const took = (ms: number): string => (ms < 100_000 ? `${count(ms / 1000)} s` : `${clock(ms)} min`);
+
 function Ended({ run }: { run: Run }) {
   const dismiss = useStudio((s) => s.dismissSample);
   const go = useStudio((s) => s.go);
@@ -57,7 +61,7 @@ function Ended({ run }: { run: Run }) {
   const seen = useStudio((s) => s.step === "try" && s.tryTab === "evaluate");
   const done = run.state === "done";
   const { lead, text } = run.state === "done" || run.state === "running"
-    ? { lead: `The sample ran in ${duration(run.tookMs)}`, text: "from the click to the chart: copied, checked, measured, and three models asked." }
+    ? { lead: `The sample ran in ${took(run.tookMs ?? 0)}`, text: "from the click to the chart: copied, checked, measured, and three models asked." }
     : ENDS[run.state];
   const show = (): void => {
     go("try");
