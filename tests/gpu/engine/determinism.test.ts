@@ -31,7 +31,7 @@ describe("the same bytes", () => {
   test("the same recipe twice, on two devices, gives the same files", async () => {
     const recipe = large({ r: 0.2 }, 1 << 20);
     const first = await b.merge(recipe);
-    const second = await bench(gpu, models).merge(recipe);
+    const second = await bench((await watchedGpu("apart")).gpu, models).merge(recipe);
     expect(allFiles(second.files)).toEqual(allFiles(first.files));
     expect([...first.files.keys()].filter((f) => f.endsWith(".safetensors")).length).toBeGreaterThanOrEqual(3);
     expect(first.report.checks.every((c) => c.verdict === "pass")).toBe(true);

@@ -85,7 +85,6 @@ describe("a pass takes what its plan says: peak, bytes read, dispatches, work", 
     ["tiny", { trimScope: "block" }],
     ["tiny", { trimScope: "model" }],
     ["tiny", { fisher: "token", N: 2, len: 6 }],
-    ["mid", {}],
   ])("%s %j", async (size, params) => {
     await compare(size, params as Recipe["params"]);
   }, 120_000);
