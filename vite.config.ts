@@ -15,8 +15,9 @@ export default defineConfig({
     projects: [
       { test: { name: "unit", include: ["tests/unit/**/*.test.ts"], testTimeout: 30_000 } },
       {
-        // Two workers: a software adapter spends most of its time compiling kernels, which takes one core.
-        test: { name: "gpu", include: ["tests/gpu/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 60_000, maxWorkers: 2, pool: "forks" },
+        // Two workers, each one process for all its files: a software adapter spends most of its time compiling kernels, which takes one
+        // core and is kept for the next file.
+        test: { name: "gpu", include: ["tests/gpu/**/*.test.ts"], setupFiles: ["tests/support/gpuFile.ts"], testTimeout: 120_000, hookTimeout: 60_000, maxWorkers: 2, pool: "forks", isolate: false },
       },
     ],
   },
