@@ -45,7 +45,14 @@ export function numberFlag(flags: Record<string, string[]>, name: string, fallba
   const text = flags[name]?.[0];
   if (text === undefined) return fallback;
   const value = Number(text);
-  if (!Number.isFinite(value) || value < least) throw new StudioError("bad-request", `--${name} ${text}: expected a number${least > -Infinity ? ` of at least ${least}` : ""}.`);
+  if (text.trim() === "" || !Number.isFinite(value) || value < least) throw new StudioError("bad-request", `--${name} ${text}: expected a number${least > -Infinity ? ` of at least ${least}` : ""}.`);
+  return value;
+}
+
+/** The same for whole numbers from 1 on. */
+export function wholeFlag(flags: Record<string, string[]>, name: string, fallback: number): number {
+  const value = numberFlag(flags, name, fallback, 1);
+  if (!Number.isSafeInteger(value)) throw new StudioError("bad-request", `--${name} ${flags[name]![0]!}: expected a whole number.`);
   return value;
 }
 

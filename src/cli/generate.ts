@@ -1,26 +1,26 @@
-import { resolve } from "node:path";
+import { basename, resolve } from "node:path";
 import { StudioError } from "../core/errors";
-import { GREEDY_OPTIONS, type TryModel, type TryOptions } from "../core/trying";
+import type { TryModel } from "../core/trying";
 import { createEngine } from "../engine/engine";
 import { memoryKeyValue } from "../store/keyValue";
-import { numberFlag, parseArgs } from "./args";
+import { parseArgs } from "./args";
 import { parseBudgets } from "./budgets";
 import { runCommand } from "./command";
 import { diskLibrary } from "./diskLibrary";
 import { nodeGpu, nodeTuning } from "./nodeGpu";
-import { recipeFromFile } from "./recipes";
+import { nameWeights, recipeFromFile, weightHashes } from "./recipes";
+import { optionsFor, readTryOptions, stopWords, TRY_FLAGS, TRY_USAGE } from "./tryOptions";
 
 const USAGE = `npm run generate -- --model DIR --prompt TEXT [--prompt TEXT]...
 npm run generate -- --base DIR --model DIR --recipe FILE --prompt TEXT     the merge of a recipe, which is not written
-  --max-new-tokens N  --temperature T (0 is greedy)  --top-p P  --top-k K  --repetition-penalty R  --seed N
-  --system TEXT       before the prompt, in the chat template
-  --raw               the prompt as it is, although the model has a chat template
-  --stop ID           in place of the model's own stop ids; several
-  --gpu-budget SIZE, --host-budget SIZE, --help`;
+  Answers go to stdout, as they come where there is one prompt; what else is said goes to stderr.
+  --prompt TEXT         \\n in it is a line break, unless a small letter follows, as in \\neq
+${TRY_USAGE}
+  --gpu-budget SIZE, --host-budget SIZE   as in 2GB
+  --help`;
 
 const FLAGS = {
-  base: { value: true }, model: { value: true, repeat: true }, recipe: { value: true }, prompt: { value: true, repeat: true }, system: { value: true }, raw: {}, stop: { value: true, repeat: true },
-  "max-new-tokens": { value: true }, temperature: { value: true }, "top-p": { value: true }, "top-k": { value: true }, "repetition-penalty": { value: true }, seed: { value: true },
+  base: { value: true }, model: { value: true, repeat: true }, recipe: { value: true }, prompt: { value: true, repeat: true }, ...TRY_FLAGS,
   "gpu-budget": { value: true }, "host-budget": { value: true }, help: {},
 };
 const bad = (sentence: string): StudioError => new StudioError("bad-request", sentence);
@@ -34,23 +34,24 @@ async function generate(args: string[], cwd: string): Promise<void> {
   const models = (flags.model ?? []).map((m) => resolve(cwd, m));
   if (models.length === 0 || !flags.prompt) throw bad(`The arguments --model and --prompt are needed.\n${USAGE}`);
   if ((flags.base === undefined) !== (flags.recipe === undefined)) throw bad("--base and --recipe belong together: they name a merge. Give both or neither.");
+  if (!flags.recipe && models.length > 1) throw bad("One model answers: give --model once, or --base and --recipe for the merge of several.");
+  const given = readTryOptions(flags);
+  const budgets = parseBudgets(flags);
   const library = diskLibrary();
   try {
-    const engine = createEngine({ gpu: await nodeGpu(), library, passes: memoryKeyValue(), tuning: nodeTuning(), budgets: parseBudgets(flags), ingest: "in place", openOutput: async () => Promise.reject(bad("Generating writes no model.")) });
+    const engine = createEngine({ gpu: await nodeGpu(), library, passes: memoryKeyValue(), tuning: nodeTuning(), budgets, ingest: "in place", openOutput: async () => Promise.reject(bad("Generating writes no model.")) });
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
-    const model: TryModel = flags.recipe ? { kind: "merge", recipe: await recipeFromFile(engine, resolve(cwd, flags.recipe[0]!), resolve(cwd, flags.base![0]!), models, say) } : { kind: "model", id: models[0]! };
+    let model: TryModel = { kind: "model", id: models[0]! };
+    if (flags.recipe) {
+      const recipe = await recipeFromFile(engine, resolve(cwd, flags.recipe[0]!), resolve(cwd, flags.base![0]!), models, say);
+      await nameWeights(recipe, weightHashes(library));
+      model = { kind: "merge", recipe };
+    }
     const facts = await engine.tryFacts(model);
-    const number = (name: string, fallback: number): number => numberFlag(flags, name, fallback);
-    const options: TryOptions = {
-      ...GREEDY_OPTIONS,
-      maxNewTokens: number("max-new-tokens", facts.maxNewTokens ?? 512), temperature: number("temperature", 0), topP: number("top-p", 1), topK: number("top-k", 0), repetitionPenalty: number("repetition-penalty", 1), seed: number("seed", 42),
-      prompt: flags.raw || !facts.chatTemplate ? "raw" : "chat",
-      ...(flags.system ? { system: flags.system[0]! } : {}),
-      ...(flags.stop ? { stopIds: flags.stop.map(Number) } : {}),
-    };
-    say(`Stops at ${(options.stopIds ?? facts.stops.map((s) => s.id)).join(", ") || "nothing but the limit"}; at most ${options.maxNewTokens} new tokens.`);
+    const options = optionsFor(given, model.kind === "model" ? basename(model.id) : model.recipe.base.name, facts, [facts]);
+    say(`${options.prompt === "raw" ? "The prompt as it is" : "The prompt by the chat template"}; stops at ${stopWords(options, facts)}; at most ${options.maxNewTokens} new tokens.`);
     // "\n" in a shell's argument is two characters; prompts of base models often end in a line break.
-    const prompts = flags.prompt.map((prompt) => prompt.replaceAll("\\n", "\n"));
+    const prompts = flags.prompt.map((prompt) => prompt.replace(/\\n(?![a-z])/g, "\n"));
     let told = "";
     const answers = await engine.generate("generate", model, prompts, options, () => undefined, ({ index, text }) => {
       if (prompts.length > 1 || index > 0) return;

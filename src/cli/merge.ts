@@ -9,7 +9,6 @@ import { keptBytes } from "../export/journal";
 import { createEngine } from "../engine/engine";
 import { canGoOn } from "../engine/exporting";
 import type { RandomFile } from "../engine/fisherFile";
-import { hashWeights } from "../store/hash";
 import { parseArgs, parseSettings, parseStage } from "./args";
 import { parseBudgets, parseRates } from "./budgets";
 import { takeChoices } from "./choices";
@@ -21,7 +20,7 @@ import { diskKeyValue } from "./diskKeyValue";
 import { checkTarget, diskOutput, partialPaths } from "./diskOutput";
 import { nodeGpu, nodeTuning } from "./nodeGpu";
 import { progressLines } from "./progressLines";
-import { readText, recipeFromFile, writeMergekit } from "./recipes";
+import { nameWeights, readText, recipeFromFile, weightHashes, writeMergekit } from "./recipes";
 import { buildReport } from "./report";
 import { takeVarying } from "./varying";
 
@@ -142,11 +141,7 @@ async function merge(args: string[], cwd: string): Promise<void> {
       recipe.params.keepFisher = true;
     }
     recipe.output.name = recipePath ? recipe.output.name : basename(out);
-    for (const ref of [recipe.base, ...recipe.models]) {
-      const hash = await hashWeights((await library.get(ref.id!)).files);
-      if (recipePath && ref.hash && ref.hash !== hash) throw new StudioError("bad-recipe", `The recipe was made with another "${ref.name}": its weights have the hash ${ref.hash}, those in ${ref.id} have ${hash}. Give the folder that the recipe was made with.`);
-      ref.hash = hash;
-    }
+    await nameWeights(recipe, weightHashes(library));
     if (!flags.quiet && needsCalibration(recipe, method)) process.stderr.write(`${calibrationLines(await engine.calibration(recipe)).join("\n")}\n`);
     const reportPath = path("report");
     let measured;

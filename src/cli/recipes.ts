@@ -3,7 +3,9 @@ import { dirname } from "node:path";
 import { StudioError } from "../core/errors";
 import type { Recipe } from "../core/recipe";
 import type { RecipeFinding } from "../core/recipeFinding";
-import type { EngineApi } from "../engine/api";
+import type { EngineApi, ModelFacts } from "../engine/api";
+import { hashWeights } from "../store/hash";
+import type { Library } from "../store/library";
 
 /** Reads a small text file; throws "bad-request" naming it. */
 export async function readText(path: string, what: string): Promise<string> {
@@ -33,6 +35,25 @@ export async function recipeFromFile(engine: EngineApi, file: string, base: stri
   findings.forEach((finding) => say(findingText(finding)));
   if (kind === "yaml") for (const ref of [recipe.base, ...recipe.models]) say(`"${ref.name}" is ${ref.id}.`);
   return recipe;
+}
+
+/** Content hashes of model folders, each read once. */
+export function weightHashes(library: Pick<Library<ModelFacts>, "get">): (path: string) => Promise<string> {
+  const known = new Map<string, Promise<string>>();
+  return (path) => {
+    const hash = known.get(path) ?? library.get(path).then(({ files }) => hashWeights(files));
+    known.set(path, hash);
+    return hash;
+  };
+}
+
+/** Names the weights in a recipe by their hashes, as a store does. Throws "bad-recipe" when it was made with others. */
+export async function nameWeights(recipe: Recipe, hashOf: (path: string) => Promise<string>): Promise<void> {
+  for (const ref of [recipe.base, ...recipe.models]) {
+    const hash = await hashOf(ref.id!);
+    if (ref.hash && ref.hash !== hash) throw new StudioError("bad-recipe", `The recipe was made with another "${ref.name}": its weights have the hash ${ref.hash}, those in ${ref.id} have ${hash}. Give the folder that the recipe was made with.`);
+    ref.hash = hash;
+  }
 }
 
 /** Writes the recipe as a mergekit file; a line to `say` for what mergekit cannot say. */

@@ -22,7 +22,12 @@ export interface JudgedProblem {
   responses: Response[];
 }
 
-export const isRight = ({ verdict }: Pick<Response, "verdict">): boolean => verdict !== "different";
+/** What numbers are made from. */
+interface Judged extends Pick<Response, "tokens" | "truncated" | "reflects"> {
+  verdict: string;
+}
+
+export const isRight = ({ verdict }: Pick<Judged, "verdict">): boolean => verdict !== "different";
 
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
@@ -65,10 +70,10 @@ export function shareInterval(right: readonly boolean[], seed?: number): MeanInt
 }
 
 /** What a set of judged problems comes to. Source: METHODS 12 (accuracy and length of sample 0; mean over all items). */
-export function summarise(problems: readonly JudgedProblem[], seed?: number): EvaluationSummary {
+export function summarise(problems: readonly { responses: readonly Judged[] }[], seed?: number): EvaluationSummary {
   const first = problems.flatMap((p) => p.responses.slice(0, 1));
   const lengths = first.map((r) => r.tokens);
-  const share = (has: (r: Response) => boolean): number => (first.length === 0 ? NaN : first.filter(has).length / first.length);
+  const share = (has: (r: Judged) => boolean): number => (first.length === 0 ? NaN : first.filter(has).length / first.length);
   return {
     problems: first.length,
     accuracy: shareInterval(first.map(isRight), seed),
@@ -80,8 +85,8 @@ export function summarise(problems: readonly JudgedProblem[], seed?: number): Ev
 }
 
 /** Summaries of the problems of each tier, in the order in which tiers come. */
-export function byTier(problems: readonly JudgedProblem[]): Map<string, EvaluationSummary> {
-  const tiers = new Map<string, JudgedProblem[]>();
+export function byTier<P extends { tier?: string; responses: readonly Judged[] }>(problems: readonly P[]): Map<string, EvaluationSummary> {
+  const tiers = new Map<string, P[]>();
   for (const problem of problems) if (problem.tier !== undefined) tiers.set(problem.tier, [...(tiers.get(problem.tier) ?? []), problem]);
   return new Map([...tiers].map(([tier, list]) => [tier, summarise(list)]));
 }
