@@ -1,65 +1,78 @@
-import { useState } from "react";
-import { useStudio } from "../../state/useStudio";
+import { Fragment, useState } from "react";
+import { useShallow, useStudio } from "../../state/useStudio";
 import type { RunRecord, TryScore } from "../../state";
-import { samplingWords } from "../../state/scores";
-import { alpha, fixed, percent, plural, shortHash } from "../../ui/format";
+import { optionsKey, samplingWords } from "../../state/scores";
+import { bestCell, runTitle, sweepWords } from "../../state/swept";
+import { alpha, bytes, fixed, percent, plural, shortHash } from "../../ui/format";
 import { Drawer } from "../../ui/Drawer";
 import { Icon } from "../../ui/icons";
 import { Select } from "../../ui/Select";
 import { Spark } from "../../charts/Spark";
+import { runMatches } from "./runSearch";
 
-/** Every pass, evaluation and saved merge of this browser: search, restore, note, pin, delete, compare two. */
+/** Every trial, pass, evaluation, sweep and saved merge of this browser: search, restore, note, pin, delete, draw in the charts, compare two. */
 export function HistoryDrawer({ onClose }: { onClose: () => void }) {
   const runs = useStudio((s) => s.runs);
   const methods = useStudio((s) => s.methods);
   const [query, setQuery] = useState("");
   const [kind, setKind] = useState("all");
   const [chosen, setChosen] = useState<string[]>([]);
+  const [comparing, setComparing] = useState(false);
+  const chart = useStudio((s) => s.chartRuns);
   const label = (run: RunRecord): string => methods.find((m) => m.id === run.recipe.method)?.label ?? run.recipe.method;
-  const terms = query.toLowerCase().split(/\s+/).filter(Boolean);
-  const text = (run: RunRecord): string => [run.recipe.method, label(run), run.summary, run.note, run.recipeHash, run.recipe.base.name, ...run.recipe.models.map((m) => m.name)].join(" ").toLowerCase();
+  const text = (run: RunRecord): string => [run.recipe.method, label(run), run.outcome, run.summary, run.note, run.recipeHash, run.recipe.base.name, ...run.recipe.models.map((m) => m.name)].join(" ");
   const shown = runs
-    .filter((run) => (kind === "all" || run.outcome === kind || (kind === "evaluated" && run.scores !== undefined)) && terms.every((term) => text(run).includes(term)))
+    .filter((run) => (kind === "all" || run.outcome === kind || (kind === "evaluated" && run.scores !== undefined)) && runMatches(run, text(run), query))
     .toSorted((a, b) => Number(b.pinned) - Number(a.pinned) || b.time - a.time);
-  const pair = chosen.map((id) => runs.find((run) => run.id === id)).filter((run) => run !== undefined);
-  const choose = (id: string): void => setChosen((now) => (now.includes(id) ? now.filter((c) => c !== id) : [...now, id].slice(-2)));
+  const selected = chosen.map((id) => runs.find((run) => run.id === id)).filter((run) => run !== undefined);
+  const drawable = selected.some((run) => run.scores ?? run.sweep);
+  const choose = (id: string): void => setChosen((now) => (now.includes(id) ? now.filter((c) => c !== id) : [...now, id]));
   const head = (
     <div className="row">
       <span className="input grow search"><Icon name="search" small /><input aria-label="Search the runs" value={query} onChange={(event) => setQuery(event.target.value)} /></span>
-      <Select label="Kind of run" value={kind} onChange={setKind} options={[{ value: "all", label: "All kinds" }, { value: "measured", label: "Measured" }, { value: "evaluated", label: "Evaluated" }, { value: "saved", label: "Saved" }, { value: "stopped", label: "Stopped" }]} />
+      <Select label="Kind of run" value={kind} onChange={setKind} options={[{ value: "all", label: "All kinds" }, { value: "measured", label: "Measured" }, { value: "evaluated", label: "Evaluated" }, { value: "swept", label: "Swept" }, { value: "tried", label: "Tried" }, { value: "saved", label: "Saved" }, { value: "stopped", label: "Stopped" }]} />
     </div>
   );
   const footer = runs.length > 0 && (
     <>
-      <span className="grow small muted">{pair.length > 0 ? `${pair.length} selected` : plural(runs.length, "run")}{pair.length === 1 && ", select one more to compare"}</span>
-      <button type="button" className="btn s" onClick={() => download(runs)}>Export list</button>
+      <span className="grow small muted">{selected.length > 0 ? `${selected.length} selected` : `${plural(runs.length, "run")} · ${bytes(JSON.stringify(runs).length)}`}</span>
+      {selected.length === 0 && <button type="button" className="btn s" onClick={() => download(runs)}>Export list</button>}
+      {selected.length > 0 && <button type="button" className="btn s" disabled={!drawable} onClick={() => { chart(selected.map((run) => run.id)); onClose(); }}>Show in charts</button>}
+      {selected.length > 0 && <button type="button" className="btn s primary" disabled={selected.length !== 2} aria-expanded={comparing && selected.length === 2} onClick={() => setComparing(!comparing)}>Compare 2 runs</button>}
     </>
   );
   return (
     <Drawer title="Run history" onClose={onClose} head={head} footer={footer} flush>
-      {runs.length === 0 && <p className="small muted">No run yet. Every Fisher pass, every evaluation and every saved merge is noted here, with its recipe.</p>}
+      {runs.length === 0 && <p className="small muted">No run yet. Every merge that is tried, measured, evaluated, swept or saved is noted here, with its recipe.</p>}
       {runs.length > 0 && shown.length === 0 && <p className="small muted">No run matches.</p>}
-      {pair.length === 2 && <Comparison left={pair[0]!} right={pair[1]!} label={label} />}
-      {shown.map((run) => <RunRow key={run.id} run={run} label={label(run)} chosen={chosen.includes(run.id)} onChoose={() => choose(run.id)} onClose={onClose} />)}
+      {comparing && selected.length === 2 && <Comparison left={selected[0]!} right={selected[1]!} label={label} />}
+      {shown.map((run) => <RunRow key={run.id} run={run} title={runTitle(run, methods)} chosen={chosen.includes(run.id)} onChoose={() => choose(run.id)} onClose={onClose} />)}
     </Drawer>
   );
 }
 
-function RunRow({ run, label, chosen, onChoose, onClose }: { run: RunRecord; label: string; chosen: boolean; onChoose: () => void; onClose: () => void }) {
+function RunRow({ run, title, chosen, onChoose, onClose }: { run: RunRecord; title: string; chosen: boolean; onChoose: () => void; onClose: () => void }) {
   const restoreRun = useStudio((s) => s.restoreRun);
+  const [load, go, measure] = useStudio(useShallow((s) => [s.loadRecipe, s.go, s.measure]));
+  // A pass goes on from the blocks that it has kept.
+  const resume = async (): Promise<void> => {
+    if (!(await load(run.recipe))) return;
+    go("shape");
+    await measure();
+  };
   const deleteRun = useStudio((s) => s.deleteRun);
   const pinRun = useStudio((s) => s.pinRun);
   const noteRun = useStudio((s) => s.noteRun);
-  const current = useStudio((s) => JSON.stringify(s.recipe) === JSON.stringify(run.recipe));
+  const current = useStudio((s) => !run.sweep && JSON.stringify(s.recipe) === JSON.stringify(run.recipe));
+  const charted = useStudio((s) => s.overlay === "chosen" && s.charted.includes(run.id));
   const [editing, setEditing] = useState(false);
-  const title = run.outcome === "stopped" ? `${label}, stopped` : run.outcome === "saved" ? `${label}, saved` : label;
-  const remarks = [current ? "Current recipe" : "", run.note].filter(Boolean).join(" · ");
+  const remarks = [current ? "Current recipe" : "", charted ? "In the charts" : "", run.note].filter(Boolean).join(" · ");
   return (
     <article className="run" aria-label={`${title}, ${when(run.time)}`}>
       <input type="checkbox" className="tick" aria-label={`Select ${title}, ${when(run.time)}`} checked={chosen} onChange={onChoose} />
       <div className="m">{title}{run.pinned && <><Icon name="pin" small /><span className="vh">pinned</span></>}</div>
       <span className="t">{when(run.time)}</span>
-      <p className="d">{run.summary}<br />{run.recipeHash && <span className="num muted">{shortHash(run.recipeHash)}</span>}{run.recipeHash && remarks && " · "}{remarks}<Numbers run={run} /></p>
+      <p className="d">{run.sweep ? sweepWords(run.sweep).axes : run.summary}{(run.recipeHash || remarks) && <br />}{run.recipeHash && <span className="num muted">{shortHash(run.recipeHash)}</span>}{run.recipeHash && remarks && " · "}{remarks}<Numbers run={run} /></p>
       <span className="sp"><Spark values={run.alphas} /></span>
       {editing && (
         <form className="note" onSubmit={(event) => { event.preventDefault(); noteRun(run.id, String(new FormData(event.currentTarget).get("note") ?? "")); setEditing(false); }}>
@@ -69,7 +82,9 @@ function RunRow({ run, label, chosen, onChoose, onClose }: { run: RunRecord; lab
         </form>
       )}
       <span className="acts">
-        <button type="button" className="btn ghost s" disabled={current} onClick={() => { restoreRun(run.id); onClose(); }}>Restore</button>
+        {run.outcome === "stopped"
+          ? <button type="button" className="btn ghost s" onClick={() => { void resume(); onClose(); }}>Resume</button>
+          : <button type="button" className="btn ghost s" disabled={current} onClick={() => { restoreRun(run.id); onClose(); }}>Restore</button>}
         <button type="button" className="btn ghost s" aria-expanded={editing} onClick={() => setEditing(!editing)}>Note</button>
         <button type="button" className="btn ghost s" aria-pressed={run.pinned} onClick={() => pinRun(run.id)}>{run.pinned ? "Unpin" : "Pin"}</button>
         <button type="button" className="btn ghost s" onClick={() => deleteRun(run.id)}>Delete</button>
@@ -78,11 +93,19 @@ function RunRow({ run, label, chosen, onChoose, onClose }: { run: RunRecord; lab
   );
 }
 
-/** Accuracy and length of the latest evaluation. */
+/** Accuracy and length of the latest evaluations, or what a sweep found. */
 function Numbers({ run }: { run: RunRecord }) {
-  const score = run.scores?.[0];
-  if (!score) return null;
-  return <><br /><span className="num">{percent(score.summary.accuracy.mean, 1)} · {fixed(score.summary.length.mean, 1)} tokens</span> on {plural(score.summary.problems, "problem")}, {samplingWords(score.options)}</>;
+  if (run.sweep) {
+    const { found, best } = sweepWords(run.sweep);
+    return <><br />{bestCell(run.sweep) && "Best: "}<span className="num">{best}</span><br />{found}</>;
+  }
+  const scores = run.scores ?? [];
+  return (
+    <>
+      {scores.slice(0, SCORES).map((score) => <Fragment key={optionsKey(score) + score.set}><br /><span className="num">{percent(score.summary.accuracy.mean, 1)} · {fixed(score.summary.length.mean, 1)} tokens</span> on {plural(score.summary.problems, "problem")}, {samplingWords(score.options)}</Fragment>)}
+      {scores.length > SCORES && <><br />and {plural(scores.length - SCORES, "more evaluation")}</>}
+    </>
+  );
 }
 
 /** Options and α that two runs do not share. */
@@ -101,7 +124,11 @@ function Comparison({ left, right, label }: { left: RunRecord; right: RunRecord;
     rows.push(["mean tokens", of(scoreA, (s) => fixed(s.summary.length.mean, 1)), of(scoreB, (s) => fixed(s.summary.length.mean, 1))]);
     if (scoreA?.set !== scoreB?.set || samplingWords(scoreA?.options ?? GREEDY) !== samplingWords(scoreB?.options ?? GREEDY)) rows.push(["evaluated on", of(scoreA, told), of(scoreB, told)]);
   }
-  rows.push(["α", ends(left), ends(right)]);
+  if (left.sweep ?? right.sweep) {
+    const [a, b] = [left, right].map((run) => (run.sweep ? sweepWords(run.sweep) : undefined));
+    rows.push(["sweep", a?.axes ?? "–", b?.axes ?? "–"], ["best cell", a?.best ?? "–", b?.best ?? "–"]);
+  }
+  if (left.alphas.length + right.alphas.length > 0) rows.push(["α", ends(left), ends(right)]);
   const layers = Math.min(left.alphas.length, right.alphas.length);
   const largest = Array.from({ length: layers }, (_, i) => ({ i, d: Math.abs(left.alphas[i]! - right.alphas[i]!) })).sort((a, b) => b.d - a.d)[0];
   if (largest) rows.push([`α, layer ${largest.i} (differs most)`, alpha(left.alphas[largest.i]), alpha(right.alphas[largest.i])]);
@@ -115,6 +142,8 @@ function Comparison({ left, right, label }: { left: RunRecord; right: RunRecord;
   );
 }
 
+/** Evaluations that a row shows. */
+const SCORES = 3;
 const GREEDY = { temperature: 0, topP: 1, topK: 0 };
 const told = (score: TryScore): string => `${score.summary.problems} of ${score.problems}, ${samplingWords(score.options)}`;
 

@@ -9,7 +9,7 @@ import { Chip } from "../../ui/marks";
 import { answerParts, reflectionWords, type Range } from "./answerText";
 import { ROLE_WORDS, RoleMark } from "./parts";
 
-const STOP: Record<StopReason, string> = { "stop id": "stop id", length: "max tokens", context: "context is full", cancelled: "stopped" };
+const STOP: Record<StopReason, string> = { "stop id": "end of text", length: "max tokens", context: "context is full", cancelled: "stopped" };
 
 /** One model's answer as it comes. */
 export function AnswerColumn({ contender, mark }: { contender: Contender; mark: Range | undefined }) {
@@ -26,6 +26,7 @@ export function AnswerColumn({ contender, mark }: { contender: Contender; mark: 
           <RoleMark role={role}>{ROLE_WORDS[role]}</RoleMark>
           <span className="row gap-1">
             {answer && <StateChip answer={answer} other={other === true} />}
+            {answer?.text && <CopyButton text={answer.text} name={name} />}
             {role === "other" && <button type="button" className="btn icon s" aria-label={`Remove ${name}`} onClick={() => remove(key)}><Icon name="close" small /></button>}
           </span>
         </div>
@@ -38,12 +39,24 @@ export function AnswerColumn({ contender, mark }: { contender: Contender; mark: 
       </div>
       <footer>
         <span>tokens <b>{answer?.text ? count(answer.tokens, true) : "–"}</b></span>
-        <span>speed <b>{answer?.answer ? `${fixed(answer.answer.tokensPerSecond, answer.answer.tokensPerSecond < 20 ? 1 : 0)} tok/s` : "–"}</b></span>
-        <span>stop <b>{answer?.answer ? STOP[answer.answer.stop] : answer?.state === "writing" ? "…" : answer?.state === "stopped" && answer.text ? "stopped" : "–"}</b></span>
+        <span>speed <b>{speed(answer?.answer?.tokensPerSecond ?? answer?.rate)}</b></span>
+        <span>stop <b>{answer?.answer ? STOP[answer.answer.stop] : answer?.state === "writing" ? "…" : answer?.state === "stopped" && answer.text ? "stopped" : "–"}</b>{answer?.answer?.stopId !== undefined && <> id <b>{answer.answer.stopId}</b></>}</span>
       </footer>
       <p className="vh" role="status">{answer?.state === "done" ? `${name} has answered.` : ""}</p>
     </section>
   );
+}
+
+const speed = (perSecond: number | undefined): string => (perSecond === undefined ? "–" : `${fixed(perSecond, perSecond < 20 ? 1 : 0)} tok/s`);
+
+function CopyButton({ text, name }: { text: string; name: string }) {
+  const [copied, setCopied] = useState(false);
+  const copy = async (): Promise<void> => {
+    await navigator.clipboard.writeText(text);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 2000);
+  };
+  return <button type="button" className="btn icon s" aria-label={copied ? `Copied the answer of ${name}` : `Copy the answer of ${name}`} onClick={() => void copy()}><Icon name={copied ? "check" : "copy"} small /></button>;
 }
 
 function StateChip({ answer, other }: { answer: ColumnAnswer; other: boolean }) {
@@ -60,7 +73,7 @@ function StateChip({ answer, other }: { answer: ColumnAnswer; other: boolean }) 
 function Empty({ answer, refused, needsPass }: { answer: ColumnAnswer | undefined; refused: string | undefined; needsPass: boolean }) {
   const fault = answer?.state === "failed" ? answer.fault : !answer && refused ? refused : undefined;
   if (fault) return <span className="fault"><Icon name="warn" /><span>{fault}</span></span>;
-  if (answer?.state === "done") return <span className="muted">An empty answer: its first token was a stop id.</span>;
+  if (answer?.state === "done") return <span className="muted">An empty answer: its first token ended the text.</span>;
   if (answer?.state === "writing") return <span className="caret" />;
   return <span className="muted">{answer?.state === "stopped" ? "Stopped before it began." : answer?.state === "waiting" ? "" : needsPass ? "No answer yet. This merge measures its layers first." : "No answer yet."}</span>;
 }

@@ -5,6 +5,7 @@ import { divergence, firstDifferentToken, type Range } from "./answerText";
 import { AnswerColumn } from "./AnswerColumn";
 import { useContenders } from "./hooks";
 import { PromptPanel } from "./PromptPanel";
+import { Streamed } from "./Streamed";
 
 /** Base, fine-tuned, merged and what was added, with one prompt. */
 export function Compare() {
@@ -14,11 +15,14 @@ export function Compare() {
   const tuned = list.find((c) => c.role === "tuned");
   const merged = list.find((c) => c.role === "merged");
   const [left, right] = [tuned && answers[tuned.key], merged && answers[merged.key]];
-  const parted = left?.text && right?.text ? divergence(left.text, right.text) : undefined;
-  const mark = (c: Contender): Range | undefined => (c === tuned ? parted?.[0] : c === merged ? parted?.[1] : undefined);
+  const from = (other: ColumnAnswer | undefined) => (other?.text && right?.text ? divergence(other.text, right.text) : undefined);
+  const parted = from(left);
+  // In the merged column it is where the fine-tuned one goes another way.
+  const mark = (c: Contender): Range | undefined => (c === merged ? parted?.[1] : c.role === "other" ? from(answers[c.key])?.[0] : c === tuned ? parted?.[0] : undefined);
   return (
     <>
       <PromptPanel />
+      <Streamed list={list} />
       <div className={`cols n${Math.min(4, list.length)}`}>
         {list.map((c) => <AnswerColumn key={c.key} contender={c} mark={mark(c)} />)}
       </div>

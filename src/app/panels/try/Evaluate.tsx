@@ -18,7 +18,7 @@ import { Finding } from "./Finding";
 import { useContenders } from "./hooks";
 import { Items } from "./Items";
 import { NumberSetting, RunButton } from "./parts";
-import { Probe } from "./Probe";
+import { Streamed } from "./Streamed";
 import { Settings } from "./Settings";
 import { Sweep } from "./Sweep";
 
@@ -34,6 +34,7 @@ export function Evaluate() {
   return (
     <>
       <Form />
+      <Streamed list={useContenders()} />
       {problems && (
         <>
           <Finding rows={rows} />
@@ -44,12 +45,11 @@ export function Evaluate() {
             <ByModel rows={rows} />
           </div>
           {curves.length > 0 && <Majority curves={curves} />}
-          <Items />
         </>
       )}
       <div className="grid2 b">
         <Sweep />
-        <Probe />
+        <Items />
       </div>
     </>
   );

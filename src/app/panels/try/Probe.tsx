@@ -12,7 +12,9 @@ const useProbed = () => useStudio((s) => (s.probed && s.recipe && s.probed.recip
 /** Said above the step when a probe found the merge broken. */
 export function BrokenBanner() {
   const broken = useProbed()?.models.find((m) => m.broken !== undefined)?.broken;
-  return broken === undefined ? null : <Banner tone="block" icon="block" lead="This merge looks broken.">{broken}</Banner>;
+  const [tab, show] = useStudio(useShallow((s) => [s.tryTab, s.setTryTab]));
+  if (broken === undefined) return null;
+  return <Banner tone="warn" icon="warn" lead="This merge looks broken." actions={tab !== "probe" && <button type="button" className="btn s" onClick={() => show("probe")}>Show the probe</button>}>{broken}</Banner>;
 }
 
 /** Perplexity, distance from the parents and repetition on a text, before anything is saved. */

@@ -1,8 +1,10 @@
 import { useEffect, useState } from "react";
 import { methodLabel, sameRecipe, shortName } from "../../state/contenders";
+import type { ExtraColumn } from "../../state";
 import { useShallow, useStudio } from "../../state/useStudio";
 import { shortHash } from "../../ui/format";
 import { Icon } from "../../ui/icons";
+import { Select } from "../../ui/Select";
 import { RunButton } from "./parts";
 import { Settings } from "./Settings";
 
@@ -79,16 +81,18 @@ function Prompts({ onChoose }: { onChoose: (prompt: string) => void }) {
 
 function Columns({ onDone }: { onDone: () => void }) {
   const [runs, recipe, methods, models, extras, baseId, modelIds] = useStudio(useShallow((s) => [s.runs, s.recipe, s.methods, s.models, s.extraColumns, s.baseId, s.modelIds]));
-  const add = useStudio((s) => s.addColumn);
-  const shown = (kind: "run" | "model", id: string): boolean => extras.some((e) => e.kind === kind && e.id === id);
-  const earlier = runs.filter((run) => run.outcome !== "stopped" && !sameRecipe(run.recipe, recipe) && !shown("run", run.id) && [run.recipe.base, ...run.recipe.models].every((ref) => models.some((m) => m.id === ref.id && m.state === "ready")));
+  const [add, addMethod] = useStudio(useShallow((s) => [s.addColumn, s.addMethodColumn]));
+  const shown = (kind: ExtraColumn["kind"], id: string): boolean => extras.some((e) => e.kind === kind && e.id === id);
+  const earlier = runs.filter((run) => run.outcome !== "stopped" && !run.sweep && !sameRecipe(run.recipe, recipe) && !shown("run", run.id) && [run.recipe.base, ...run.recipe.models].every((ref) => models.some((m) => m.id === ref.id && m.state === "ready")));
   const others = models.filter((m) => m.state === "ready" && m.id !== baseId && !modelIds.includes(m.id) && !shown("model", m.id));
   const choose = (kind: "run" | "model", id: string): void => { add(kind, id); onDone(); };
   if (extras.length >= 3) return <p className="list small muted">Three columns are added already. Remove one first.</p>;
-  if (earlier.length + others.length === 0) return <p className="list small muted">There is no other run or stored model. A recipe that is measured, evaluated or saved becomes a run.</p>;
+  const fitting = methods.filter((m) => m.id !== recipe?.method && modelIds.length >= m.needs.minModels && modelIds.length <= m.needs.maxModels && !shown("recipe", m.id));
   return (
     <ul className="list" aria-label="What can be a column">
+      <li className="method"><Select label="Another method, with its defaults" width={260} value="" options={[{ value: "", label: "Another method, with its defaults" }, ...fitting.map((m) => ({ value: m.id, label: m.label }))]} onChange={(id) => { if (id !== "") { void addMethod(id); onDone(); } }} /></li>
       {earlier.map((run) => <li key={run.id}><button type="button" className="pick" onClick={() => choose("run", run.id)}><span className="clip">{shortName(run.recipe, recipe, methods)}</span><span className="small muted">{methodLabel(run.recipe, methods)} · {run.summary}{run.recipeHash && ` · ${shortHash(run.recipeHash)}`}</span></button></li>)}
+      {earlier.length + others.length === 0 && <li className="small muted">No earlier run, no other stored model. A recipe that answers, is measured or saved becomes a run.</li>}
       {others.map((m) => <li key={m.id}><button type="button" className="pick" onClick={() => choose("model", m.id)}><span className="clip">{m.name}</span><span className="small muted">stored model</span></button></li>)}
     </ul>
   );
