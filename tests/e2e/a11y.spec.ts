@@ -1,21 +1,9 @@
 import { cpSync } from "node:fs";
 import { join } from "node:path";
-import AxeBuilder from "@axe-core/playwright";
-import type { Page } from "@playwright/test";
+import { expectNoViolation } from "./axe";
 import { bigModel, copyPair } from "./files";
 import { heading, loadFolders, mainAction, panel } from "./flows";
 import { dropPaths, expect, test } from "./studio";
-
-/** No violation of any rule in light; in dark, of those that a colour can break. */
-async function expectNoViolation(page: Page, state: string): Promise<void> {
-  for (const colorScheme of ["light", "dark"] as const) {
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    const axe = new AxeBuilder({ page });
-    const { violations } = await (colorScheme === "dark" ? axe.withRules(["color-contrast", "link-in-text-block"]) : axe).analyze();
-    const found = violations.map((v) => `${v.id}: ${v.help}\n  ${v.nodes.slice(0, 4).map((n) => `${n.target.join(" ")}: ${n.any[0]?.message ?? n.failureSummary ?? ""}`).join("\n  ")}`);
-    expect.soft(found, `${state}, ${colorScheme}`).toEqual([]);
-  }
-}
 
 test("axe finds nothing on Load and in the drawers", async ({ studio, folder }) => {
   test.slow();

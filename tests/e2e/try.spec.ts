@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import AxeBuilder from "@axe-core/playwright";
 import type { Locator, Page } from "@playwright/test";
+import { expectNoViolation } from "./axe";
 import { copyPair } from "./files";
 import { heading, loadFolders, loadSample, mainAction } from "./flows";
 import { expect, ROOT, test } from "./studio";
@@ -9,15 +9,6 @@ import { expect, ROOT, test } from "./studio";
 const main = (page: Page): Locator => page.locator("main");
 const column = (page: Page, name: string): Locator => main(page).locator(".col").filter({ hasText: name });
 const problem = JSON.parse(readFileSync(join(ROOT, "public/samples/problems.jsonl"), "utf8").split("\n")[0]!) as { prompt: string; answer: string };
-
-/** No violation of any rule, in light and in dark. */
-async function expectNoViolation(page: Page, state: string): Promise<void> {
-  for (const colorScheme of ["light", "dark"] as const) {
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    const { violations } = await new AxeBuilder({ page }).analyze();
-    expect.soft(violations.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.target.join(" ")}: ${n.any[0]?.message ?? ""}`).join(" | ")}`), `${state}, ${colorScheme}`).toEqual([]);
-  }
-}
 
 /** Loads the sample pair and merges it by task arithmetic, which needs no pass. */
 async function openTry(page: Page): Promise<void> {
