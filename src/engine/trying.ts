@@ -24,10 +24,9 @@ export interface TryHost {
   answering(model: TryModel, jobId: string, signal: AbortSignal, onProgress: OnProgress): Promise<Answering>;
 }
 
-/** Answers that are decoded side by side. */
-const BATCH = 16;
 /** Answers that come in are told this often. */
 const PIECE_MS = 60;
+const THOUGHT = "</think>";
 
 const settingsOf = async (files: Checkpoint): Promise<Record<string, unknown>> => {
   const text = await files.text("tokenizer_config.json");
@@ -111,7 +110,7 @@ export class Trying {
     const answer = ({ ids: found, ...rest }: Generated, weights: WeightsBrought): TryAnswer => ({ ...rest, ids: found, text: tokenizer.decode(found, { skipSpecial: true }), weights });
     await this.host.device.run("Answering", signal, async (gpu) => {
       begin();
-      await this.models.use(answering, gpu, signal, (generator, brought) => generator.generate(ids, { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens, samples, stopIds: stops, batch: BATCH, signal, onEnd: (index, found) => onDone(index, answer(found, brought)) }, onToken));
+      await this.models.use(answering, gpu, signal, (generator, brought) => generator.generate(ids, { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens, samples, stopIds: stops, signal, onEnd: (index, found) => onDone(index, answer(found, brought)) }, onToken));
       throwIfCancelled(signal);
     });
   }
@@ -139,10 +138,13 @@ export class Trying {
       work = 0;
     }, (index, id) => {
       const state = texts[index]!;
-      state.text += state.stream.push(id);
+      const chunk = state.stream.push(id);
+      state.text += chunk;
       state.tokens++;
       meter.emit(++work);
-      if (performance.now() - state.told < PIECE_MS) return;
+      // The end of thinking is told at its token, so that its length can be counted.
+      const thought = state.text.slice(-chunk.length - THOUGHT.length).includes(THOUGHT);
+      if (!thought && performance.now() - state.told < PIECE_MS) return;
       state.told = performance.now();
       onPiece({ index, text: state.text, tokens: state.tokens });
     }, (index, answer) => {

@@ -20,7 +20,7 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
   stopIds: readonly number[];
   /** Answers to each prompt; 1 when absent. */
   samples?: number | undefined;
-  /** Sequences that are decoded together, as far as memory goes; 16 when absent, at most 32. */
+  /** Sequences that are decoded together, as far as memory goes; 32 when absent, which is the most. */
   batch?: number | undefined;
   signal?: AbortSignal | undefined;
   /** Told as soon as an answer is whole, in whatever order they end. */
@@ -84,7 +84,6 @@ function stepBytes(config: ModelConfig, batch: number): number {
 const CACHE_SHARE = 1 / 8;
 /** Prompts up to this go along with the next tokens of others; longer ones by tiles, on their own. It is the prompt's own length that decides, so that company changes no bit. */
 const SHORT_PROMPT = 32;
-const DEFAULT_BATCH = 16;
 const MAX_BATCH = 32;
 
 /** What a generator within this budget keeps on the GPU; headers are enough to know. `isHeld` names tensors that are there already. */
@@ -117,7 +116,7 @@ export async function createGenerator(gpu: Gpu, source: TensorSource, config: Mo
     plan: weights.plan,
     loaded: weights.loaded,
     generate: (prompts, request, onToken) => {
-      const batch = request.batch ?? DEFAULT_BATCH;
+      const batch = request.batch ?? MAX_BATCH;
       const cacheBytes = budgetBytes - pool.heldBytes - stepBytes(config, batch);
       return new Generation(gpu, config, weights, { ...request, signal: request.signal ?? options.signal }, cacheBytes, onToken).run(prompts);
     },
@@ -160,7 +159,7 @@ class Generation {
     const { temperature, topK, topP, repetitionPenalty, seed } = { ...GREEDY, ...withoutAbsent(options) };
     this.sampling = { temperature, topK, topP, repetitionPenalty, seed };
     this.samples = options.samples ?? 1;
-    this.batch = options.batch ?? DEFAULT_BATCH;
+    this.batch = options.batch ?? MAX_BATCH;
     this.stops = new Set(options.stopIds);
     checkSampling(this.sampling);
     for (const [name, value, most] of [["maxNewTokens", options.maxNewTokens, Infinity], ["samples", this.samples, Infinity], ["batch", this.batch, MAX_BATCH]] as const)
