@@ -107,13 +107,18 @@ export const createSampleRun: Slice<SampleSlice> = (set, get, env) => {
 };
 
 /**
- * What a person's hand changes in a running sample: on another page it goes on behind it, and moves the page no more; with
- * another pair or recipe it is over, since its numbers would be those of something else. Undefined: nothing.
+ * What a person's hand changes in the sample run: on another page it goes on behind it, and moves the page no more; with another
+ * recipe it is over, since its numbers would be those of something else; with another pair there is nothing left to say of it.
+ * Undefined: no change.
  */
-export function takenOver(s: StudioState): SampleRun | undefined {
+export function takenOver(s: StudioState): Pick<StudioState, "sampleRun"> | undefined {
   const run = s.sampleRun;
-  if (run?.state !== "running") return undefined;
-  if (run.recipe !== undefined && !sameRecipe(s.recipe, run.recipe)) return { ...run, state: "left" };
+  if (!run) return undefined;
+  if (run.state !== "running") {
+    const samePair = run.recipe === undefined || [s.baseId, ...s.modelIds].join() === [run.recipe.base, ...run.recipe.models].map((m) => m.id).join();
+    return samePair ? undefined : { sampleRun: undefined };
+  }
+  if (run.recipe !== undefined && !sameRecipe(s.recipe, run.recipe)) return { sampleRun: { ...run, state: "left" } };
   const moved = s.step !== run.at || (run.part === "evaluate" && s.tryTab !== "evaluate");
-  return run.follows && moved ? { ...run, follows: false } : undefined;
+  return run.follows && moved ? { sampleRun: { ...run, follows: false } } : undefined;
 }

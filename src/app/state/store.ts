@@ -67,8 +67,8 @@ export function createStudioStore(engine: EngineApi, options: { storage?: StateS
   );
   store.temporal.getState().clear();
   store.subscribe((s) => {
-    const sampleRun = takenOver(s);
-    if (sampleRun) store.setState({ sampleRun });
+    const change = takenOver(s);
+    if (change) store.setState(change);
   });
   return store;
 }

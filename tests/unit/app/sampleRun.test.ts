@@ -112,6 +112,14 @@ describe("a running sample and a person's hand", () => {
     expect(evaluations(engine)).toBe(0);
   });
 
+  test("another pair ends it without a word", async () => {
+    const { s, end } = await setup();
+    await end;
+    expect(s().sampleRun).toMatchObject({ state: "done" });
+    s().swapRoles();
+    expect(s().sampleRun).toBeUndefined();
+  });
+
   test.each(["ingest", "measure", "try"] as const)("Stop ends the work in hand (%s) and keeps what is done", async (kind) => {
     const { s, engine, end } = await setup({ hold: { [kind]: 0.5 } });
     await until(() => Object.values(s().running).some((p) => p.kind === kind && p.fraction === 0.5));

@@ -36,7 +36,7 @@ function Running({ follows }: { follows: boolean }) {
           </li>
         ))}
       </ol>
-      <span className="left num">{now?.left ? `${now.left} left` : ""}</span>
+      <span className="left num">{now?.left ? `${now.label}: ${now.left} left` : ""}</span>
       {!stopsItself && <button type="button" className="btn s" onClick={() => void stop()}><Icon name="stop" small />Stop{follows && <span className="kbd">Esc</span>}</button>}
       <p className="say">{follows ? "Runs by itself up to the chart in Try. Go elsewhere and it runs on behind you; a change of the recipe ends it." : "It runs on behind this page, which stays where you are. The chart will be in Try, under Evaluate."}</p>
       <p className="vh" role="status">{now ? `Sample run: ${now.label}` : ""}</p>
