@@ -3,6 +3,7 @@ import { everywhere, FORMS, useForms } from "../../../src/kernels/nn/forms";
 import { fisherBias, fisherEmbedding, fisherHead, fisherLinear, fisherNorm } from "../../../src/kernels/nn/fisher";
 import * as reference from "../../reference/nn/fisher";
 import { expectClose, randomFloats } from "../../support/compare";
+import { inWhole } from "../../support/forms";
 import { testGpu } from "../../support/gpu";
 
 const held: GPUBuffer[] = [];
@@ -44,6 +45,7 @@ describe.each(FORMS)("form %s", (form) => {
       expectClose(await gpu.readFloats(out, N * K), want.map((v, i) => before[i]! + 0.5 * v), TOLERANCE, "accumulate, scale");
       fisherLinear(gpu, { ...call, accumulate: false });
       expectClose(await gpu.readFloats(out, N * K), want, TOLERANCE, "overwrite");
+      if (!inWhole(form) && N !== 65) return;
       fisherLinear(gpu, { ...call, accumulate: false, square: false });
       expectClose(await gpu.readFloats(out, N * K), reference.sequenceGradient(x, dy, 0, T, N, K), TOLERANCE, "plain gradient");
     });
@@ -74,7 +76,7 @@ describe.each(FORMS)("form %s", (form) => {
     });
   });
 
-  test.each([[19, 5, 19], [19, 8, 7], [40, 4, 16]])("fisherHead, V=%i K=%i, panels of %i rows", async (V, K, step) => {
+  test.each([[19, 5, 19], [40, 4, 16], [19, 8, 7]].slice(0, inWhole(form) ? 3 : 2) as [number, number, number][])("fisherHead, V=%i K=%i, panels of %i rows", async (V, K, step) => {
     const gpu = await testGpu();
     const starts = startsOf(BATCHES.ragged!);
     const T = starts.at(-1)!;
