@@ -35,7 +35,7 @@ const settingsOf = async (files: Checkpoint): Promise<Record<string, unknown>> =
 
 export function requireForward({ name, files }: Answering): void {
   const support = fisherSupport(files.config, files.tensors);
-  if (!support.available) throw new StudioError("unknown-architecture", `Answering with "${name}": ${support.reason ?? "this architecture has no forward pass here"}.`, { title: "This model cannot answer here", where: name, ...(support.reason ? { found: support.reason } : {}) });
+  if (!support.available) throw new StudioError("unknown-architecture", `Answering with "${name}": ${(support.reason ?? "this architecture has no forward pass here").replace(/\.$/, "")}.`, { title: "This model cannot answer here", where: name, ...(support.reason ? { found: support.reason } : {}) });
 }
 
 /** Makes of a prompt what a model is asked, in tokens. */
