@@ -18,7 +18,7 @@ export const AccuracyLength = memo(function AccuracyLength({ points }: { points:
   return (
     <div className="chart plotbox" ref={ref} style={{ height: HEIGHT }}>
       {width > 0 && (
-        <ComposedChart width={width} height={HEIGHT} data={points} margin={{ left: 46, right: 16, top: 16, bottom: 36 }} accessibilityLayer={false} role="img" aria-label={summary(points)}>
+        <ComposedChart width={width} height={HEIGHT} data={points} margin={{ left: 46, right: 16, top: 24, bottom: 36 }} accessibilityLayer={false} role="img" aria-label={summary(points)}>
           <XAxis dataKey="length.mean" type="number" domain={axes.x.domain} allowDataOverflow hide />
           <YAxis dataKey="accuracy.mean" type="number" domain={axes.y.domain} allowDataOverflow hide />
           <Drawing points={points} x={axes.x} y={axes.y} />
@@ -42,7 +42,7 @@ function Drawing({ points, x, y }: { points: AccuracyPoint[]; x: Axis; y: Axis }
     ...("low" in p.length ? [{ left: px(p.length.low), right: px(p.length.high), top: cy - 1, bottom: cy + 1 }] : []),
   ]);
   const label = (group: number[]): string => groupLabel(group.map((i) => points[i]!), area.width < PHONE ? 17 : 26);
-  const places = placeLabels(groups.map((group) => ({ x: at[group[0]!]!.x, y: at[group[0]!]!.y, text: label(group), radius: RADIUS[points[group[0]!]!.role] })), { left, right, top: 0, bottom }, bars);
+  const places = placeLabels(groups.map((group) => ({ x: at[group[0]!]!.x, y: at[group[0]!]!.y, text: label(group), radius: RADIUS[points[group[0]!]!.role] })), { left, right, top: 4, bottom }, bars);
   // Earlier recipes lie under the models of this merge.
   const order = at.toSorted((a, b) => Number(b.p.role === "other") - Number(a.p.role === "other"));
   return (
@@ -79,11 +79,13 @@ function Drawing({ points, x, y }: { points: AccuracyPoint[]; x: Axis; y: Axis }
   );
 }
 
-function Marker({ role, x, y, scale = 1 }: { role: AccuracyPoint["role"]; x: number; y: number; scale?: number }) {
+/** The shape of a role: circle, square, diamond, and a triangle for others. */
+export function Marker({ role, x, y, scale = 1 }: { role: AccuracyPoint["role"]; x: number; y: number; scale?: number }) {
+  const [r, d] = [5 * scale, 7 * scale];
   switch (role) {
-    case "base": return <circle cx={x} cy={y} r={5} />;
-    case "tuned": return <rect x={x - 5} y={y - 5} width={10} height={10} rx={1} />;
-    case "merged": return <path d={`M${x} ${y - 7}l7 7l-7 7l-7-7z`} />;
+    case "base": return <circle cx={x} cy={y} r={r} />;
+    case "tuned": return <rect x={x - r} y={y - r} width={2 * r} height={2 * r} rx={1} />;
+    case "merged": return <path d={`M${x} ${y - d}l${d} ${d}l${-d} ${d}l${-d} ${-d}z`} />;
     case "other": return <path d={`M${x} ${y - 5.5 * scale}l${5.5 * scale} ${9.5 * scale}h${-11 * scale}z`} />;
   }
 }

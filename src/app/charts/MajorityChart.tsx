@@ -2,6 +2,7 @@ import { ComposedChart, usePlotArea, useXAxisScale, useYAxisScale, XAxis, YAxis 
 import type { MeanInterval } from "../../core/trying";
 import { percent } from "../ui/format";
 import { accuracyAxes, type AccuracyPoint } from "./accuracyAxes";
+import { Marker } from "./AccuracyLength";
 import { shortened, spread } from "./labels";
 import { NARROW } from "./Plot";
 import { useWidth } from "./useWidth";
@@ -66,7 +67,7 @@ function Drawing({ curves, counts, ticks, chars }: { curves: MajorityCurve[]; co
           {curve.map((p) => (
             <g key={p.n}>
               <line className="err" x1={px(p.n)} x2={px(p.n)} y1={py(p.accuracy.low)} y2={py(p.accuracy.high)} />
-              {role === "base" ? <circle cx={px(p.n)} cy={py(p.accuracy.mean)} r={3.5} /> : <path d={`M${px(p.n)} ${py(p.accuracy.mean) - 4.5}l4.5 4.5l-4.5 4.5l-4.5-4.5z`} />}
+              <Marker role={role} x={px(p.n)} y={py(p.accuracy.mean)} scale={0.7} />
             </g>
           ))}
           <text className="ptl" x={right + 12} y={ends[i]! + 4}>{shortened(label, chars)}</text>

@@ -47,7 +47,7 @@ export function contenders(s: Facts): Contender[] {
     }
     const run = s.runs.find((r) => (column.kind === "recipe" ? sameRecipe(r.recipe, column.recipe) && !r.sweep : r.id === column.id));
     const recipe = column.kind === "recipe" ? column.recipe : run?.recipe;
-    if (recipe && !sameRecipe(recipe, s.recipe)) list.push({ key: `${column.kind} ${column.id}`, role: "other", name: shortName(recipe, s.recipe, s.methods), detail: run?.recipeHash ? shortHash(run.recipeHash) : summarise(recipe, s.methods), model: { kind: "merge", recipe } });
+    if (recipe && !sameRecipe(recipe, s.recipe)) list.push({ key: `${column.kind} ${column.id}`, role: "other", name: shortName(recipe, s.recipe, s.methods), detail: run?.recipeHash ? shortHash(run.recipeHash) : "", model: { kind: "merge", recipe } });
   }
   return list;
 }

@@ -48,8 +48,8 @@ export function bestCell({ cells }: SweepRecord): SweptCell | undefined {
 export const cellPlace = ({ form: { across, down } }: SweepRecord, { row, column }: Pick<SweptCell, "row" | "column">): string =>
   [`${symbolOf(across.param)} ${paramValue(across.values[column]!)}`, ...(down ? [`${symbolOf(down.param)} ${paramValue(down.values[row]!)}`] : [])].join(", ");
 
-/** Its two numbers with their values, then how far it came and what was best. */
-export function sweepWords(sweep: SweepRecord): { axes: string; found: string; best: string } {
+/** Its two numbers with their values, then how far it came, what was best and where. */
+export function sweepWords(sweep: SweepRecord): { axes: string; found: string; best: string; at: string } {
   const { form: { across, down }, asked, options, cells } = sweep;
   const axes = [across, ...(down ? [down] : [])].map(({ param, values }) => `${symbolOf(param)} ${values.map(paramValue).join(", ")}`).join(" × ");
   const all = across.values.length * (down?.values.length ?? 1);
@@ -59,7 +59,8 @@ export function sweepWords(sweep: SweepRecord): { axes: string; found: string; b
   return {
     axes,
     found: `${cells.length} of ${plural(all, "cell")} on ${over}, ${samplingWords(options)}`,
-    best: best ? `${percent(best.summary!.accuracy.mean, 1)} · ${fixed(best.tokens, 1)} tokens at ${cellPlace(sweep, best)}` : `${Math.min(...lengths)}–${Math.max(...lengths)} tokens`,
+    best: best ? `${percent(best.summary!.accuracy.mean, 1)} · ${fixed(best.tokens, 1)} tokens` : `${Math.min(...lengths)}–${Math.max(...lengths)} tokens`,
+    at: best ? cellPlace(sweep, best) : "",
   };
 }
 

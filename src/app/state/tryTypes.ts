@@ -31,7 +31,7 @@ export interface ColumnAnswer {
   state: "waiting" | "writing" | "done" | "stopped" | "failed";
   text: string;
   tokens: number;
-  /** Tokens until the end of thinking, or so far where it has not ended. */
+  /** Tokens of the thinking with its end tag, or so far where it has not ended. */
   thinkTokens: number;
   /** The recipe that answered, of a merge. */
   recipe?: Recipe;

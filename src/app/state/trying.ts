@@ -64,12 +64,14 @@ export const createTrying: Slice<TrySlice> = (set, get, env) => {
     patchAnswer(c.key, { state: "writing" });
     const options = optionsOf(get().tryForm, get().tryFacts, await factsOf(c));
     let thinkTokens = 0;
+    let thought = false;
     let first: { at: number; tokens: number } | undefined;
     const onPiece = ({ text, tokens }: TryPiece): void => {
       first ??= { at: env.now(), tokens };
       const seconds = (env.now() - first.at) / 1000;
       const rate = seconds > RATE_SECONDS ? { rate: (tokens - first.tokens) / seconds } : {};
-      if (text.includes("<think>") && !text.includes("</think>")) thinkTokens = tokens;
+      if (!thought && /<\/?think>/.test(text)) thinkTokens = tokens;
+      thought ||= text.includes("</think>");
       env.nextFrame(jobId, () => {
         if (get().trying?.jobId === jobId && get().answers[c.key]?.state === "writing") patchAnswer(c.key, { text, tokens, thinkTokens, ...rate });
       });

@@ -115,7 +115,7 @@ describe("sweeping", () => {
     await store.getState().sweep();
     const { sweep, recipeHash } = store.getState().runs[0]!;
     const [words, best] = [sweepWords(sweep!), bestCell(sweep!)!];
-    expect(words).toEqual({ axes: "r 0.10, 0.20, 0.30 × gate 0.70, 0.42", found: "6 of 6 cells on 20 problems, sampled, T 0.5", best: `${(100 * best.summary!.accuracy.mean).toFixed(1)}% · ${best.tokens.toFixed(1)} tokens at ${cellPlace(sweep!, best)}` });
+    expect(words).toEqual({ axes: "r 0.10, 0.20, 0.30 × gate 0.70, 0.42", found: "6 of 6 cells on 20 problems, sampled, T 0.5", best: `${(100 * best.summary!.accuracy.mean).toFixed(1)}% · ${best.tokens.toFixed(1)} tokens`, at: cellPlace(sweep!, best) });
     expect(recipeHash).toMatch(/^7f3a/);
     expect(sweep!.cells.every((c) => c.summary!.accuracy.mean <= best.summary!.accuracy.mean)).toBe(true);
 

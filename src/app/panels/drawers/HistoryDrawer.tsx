@@ -2,8 +2,8 @@ import { Fragment, useState } from "react";
 import { useShallow, useStudio } from "../../state/useStudio";
 import type { RunRecord, TryScore } from "../../state";
 import { optionsKey, samplingWords } from "../../state/scores";
-import { bestCell, runTitle, sweepWords } from "../../state/swept";
-import { alpha, bytes, fixed, percent, plural, shortHash } from "../../ui/format";
+import { runTitle, sweepWords } from "../../state/swept";
+import { alpha, bytes, fixed, paramValue, percent, plural, shortHash } from "../../ui/format";
 import { Drawer } from "../../ui/Drawer";
 import { Icon } from "../../ui/icons";
 import { Select } from "../../ui/Select";
@@ -96,8 +96,8 @@ function RunRow({ run, title, chosen, onChoose, onClose }: { run: RunRecord; tit
 /** Accuracy and length of the latest evaluations, or what a sweep found. */
 function Numbers({ run }: { run: RunRecord }) {
   if (run.sweep) {
-    const { found, best } = sweepWords(run.sweep);
-    return <><br />{bestCell(run.sweep) && "Best: "}<span className="num">{best}</span><br />{found}</>;
+    const { found, best, at } = sweepWords(run.sweep);
+    return <><br />{at && "Best "}<span className="num">{best}</span>{at && ` at ${at}`}<br />{found}</>;
   }
   const scores = run.scores ?? [];
   return (
@@ -110,11 +110,14 @@ function Numbers({ run }: { run: RunRecord }) {
 
 /** Options and α that two runs do not share. */
 function Comparison({ left, right, label }: { left: RunRecord; right: RunRecord; label: (run: RunRecord) => string }) {
-  const keys = [...new Set([...Object.keys(left.recipe.params), ...Object.keys(right.recipe.params)])];
-  const rows: [string, string, string][] = [["method", label(left), label(right)]];
+  const methods = useStudio((s) => s.methods);
+  // Options of different methods say nothing side by side.
+  const specs = left.recipe.method === right.recipe.method ? (methods.find((m) => m.id === left.recipe.method)?.params ?? {}) : {};
+  const keys = Object.keys(specs);
+  const rows: [string, string, string][] = label(left) === label(right) ? [] : [["method", label(left), label(right)]];
   for (const key of keys) {
     const [a, b] = [left.recipe.params[key], right.recipe.params[key]];
-    if (a !== b) rows.push([key, a === undefined ? "–" : String(a), b === undefined ? "–" : String(b)]);
+    if (a !== b) rows.push([specs[key]!.label, a === undefined ? "–" : paramValue(a), b === undefined ? "–" : paramValue(b)]);
   }
   const ends = (run: RunRecord): string => (run.alphas.length === 0 ? "–" : `${alpha(Math.min(...run.alphas))}–${alpha(Math.max(...run.alphas))}`);
   const [scoreA, scoreB] = [left.scores?.[0], right.scores?.[0]];
@@ -126,7 +129,7 @@ function Comparison({ left, right, label }: { left: RunRecord; right: RunRecord;
   }
   if (left.sweep ?? right.sweep) {
     const [a, b] = [left, right].map((run) => (run.sweep ? sweepWords(run.sweep) : undefined));
-    rows.push(["sweep", a?.axes ?? "–", b?.axes ?? "–"], ["best cell", a?.best ?? "–", b?.best ?? "–"]);
+    rows.push(["sweep", a?.axes ?? "–", b?.axes ?? "–"], ["best cell", a ? `${a.best}, ${a.at}` : "–", b ? `${b.best}, ${b.at}` : "–"]);
   }
   if (left.alphas.length + right.alphas.length > 0) rows.push(["α", ends(left), ends(right)]);
   const layers = Math.min(left.alphas.length, right.alphas.length);

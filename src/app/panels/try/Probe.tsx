@@ -1,5 +1,6 @@
 import { useRef } from "react";
 import type { ProbedModel } from "../../../core/trying";
+import type { TryRole } from "../../state";
 import { useShallow, useStudio } from "../../state/useStudio";
 import { count, fixed, percent, plural } from "../../ui/format";
 import { Icon } from "../../ui/icons";
@@ -50,23 +51,42 @@ export function Probe() {
           {" "}{found ? `${plural(found.tokens, "token")}${found.tokens < found.ofTokens ? ` of ${count(found.ofTokens)}` : ""} in windows of at most 512.` : "Write, paste or drop a text. The first 2,048 tokens are used."}
         </p>
         {found && <Table models={found.models} />}
+        {found && <Continuations models={found.models} />}
       </div>
     </section>
   );
 }
 
+/** How each goes on from the text, which repeats are counted in. */
+function Continuations({ models }: { models: readonly ProbedModel[] }) {
+  if (models.every((m) => m.continuation === "")) return null;
+  return (
+    <div className="responses">
+      {models.map((m, i) => (
+        <div key={`${i} ${m.name}`}>
+          <RoleMark role={roleOf(m, i)}>{m.name}</RoleMark>
+          <p className="tiny muted">goes on, greedy</p>
+          {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex -- focusable, so that the keyboard can scroll it */}
+          <pre tabIndex={0} role="region" aria-label={`Continuation of ${m.name}`}>{m.continuation || "–"}</pre>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+const roleOf = (m: ProbedModel, i: number): TryRole => (m.recipeHash !== undefined || m.divergences.length > 0 ? "merged" : i === 0 ? "base" : "tuned");
+
 function Table({ models }: { models: readonly ProbedModel[] }) {
-  const role = (m: ProbedModel, i: number) => (m.recipeHash !== undefined || m.divergences.length > 0 ? "merged" : i === 0 ? "base" : "tuned");
   return (
     // Focusable, so that the keyboard can scroll it.
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
     <div className="tablewrap probed" tabIndex={0} role="region" aria-label="What the probe found">
       <table className="dense">
-        <thead><tr><th scope="col">Model</th><th scope="col" className="num">Perplexity</th><th scope="col" className="num">KL to the merge</th><th scope="col" className="num">Repeats</th></tr></thead>
+        <thead><tr><th scope="col">Model</th><th scope="col" className="num">Perplexity</th><th scope="col" className="num">KL to the merge, nats</th><th scope="col" className="num">Repeated 4-grams</th></tr></thead>
         <tbody>
           {models.map((m, i) => (
             <tr key={`${i} ${m.name}`}>
-              <td className="k"><RoleMark role={role(m, i)}>{m.name}</RoleMark></td>
+              <td className="k"><RoleMark role={roleOf(m, i)}>{m.name}</RoleMark></td>
               <td className="num">{Number.isNaN(m.perplexity) ? "NaN" : fixed(m.perplexity, 2)}</td>
               <td className="num">{fixed(models.flatMap((other) => other.divergences).find((d) => d.from === m.name)?.nats, 4)}</td>
               <td className="num">{percent(m.repetition)}</td>

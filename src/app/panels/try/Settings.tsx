@@ -47,13 +47,17 @@ function StopIds() {
     return (facts[key]?.value?.stops ?? []).map((stop) => ({ name, ...stop }));
   });
   const ids = [...new Set(rows.map((r) => r.id))];
+  const files = [...new Set(rows.flatMap((r) => r.from))];
+  // Models that stop alike share a line.
+  const lines = new Map<string, typeof rows>();
+  for (const row of rows) lines.set(`${row.id} ${row.from.join()}`, [...(lines.get(`${row.id} ${row.from.join()}`) ?? []), row]);
   if (ids.length === 0) return <span>Stop ids <b>–</b></span>;
   return (
     <>
-      <button type="button" className="fold" aria-expanded={open} onClick={() => setOpen(!open)}><span className={open ? "chev open" : "chev"}><Icon name="chevronRight" small /></span>Stop ids <code>{ids.join(", ")}</code></button>
+      <button type="button" className="fold" aria-expanded={open} onClick={() => setOpen(!open)}><span className={open ? "chev open" : "chev"}><Icon name="chevronRight" small /></span>Stop ids <code>{ids.join(", ")}</code> <span className="muted">{files[0]}{files.length > 1 && ` + ${files.length - 1}`}</span></button>
       {open && (
         <ul className="stops">
-          {rows.map((row) => <li key={`${row.name} ${row.id}`}><code>{row.id}</code> {row.text !== undefined && <code>{row.text}</code>} <span>{row.name}: {row.from.join(", ")}</span></li>)}
+          {[...lines].map(([key, [row, ...others]]) => <li key={key}><code>{row!.id}</code> {row!.text !== undefined && <code>{row!.text}</code>} <span>{[row!, ...others].map((r) => r.name).join(", ")}: {row!.from.join(", ")}</span></li>)}
         </ul>
       )}
     </>

@@ -39,7 +39,7 @@ export function Sweep() {
           : <SweepGrid columns={form.across.values.map((v) => numberText(v, of(form.across.param)))} rows={down ? down.values.map((v) => numberText(v, of(down.param))) : [""]} cells={cells} disabled={trying !== undefined} onAdopt={(key) => void adopt(key)} />}
         <p className="tiny muted">
           Across: {of(form.across.param).label}.{down && ` Down: ${of(down.param).label}.`} {done} of {plural(cells.length, "cell")}
-          {run && `, ${plural(run.made, "merge")} made, ${run.repeated} repeated`}{run && run.tensorsTaken > 0 && `, ${count(run.tensorsMade)} of ${plural(run.tensorsMade + run.tensorsTaken, "tensor")} merged anew`}{failed > 0 && `, ${failed} failed`}. {blocked ?? "A click adopts the recipe."}
+          {run && `, ${plural(run.made, "merge")} made, ${run.repeated} repeated`}{run && run.tensorsTaken > 0 && `, ${count(run.tensorsMade)} of ${plural(run.tensorsMade + run.tensorsTaken, "tensor")} merged anew`}{failed > 0 && `, ${failed} failed`}. {[blocked, done > 0 || blocked === undefined ? "A click adopts the recipe." : ""].filter(Boolean).join(" ")}
         </p>
         {fault !== undefined && <p className="tiny bad-help" role="alert">{fault}</p>}
       </div>
@@ -96,7 +96,7 @@ function Form() {
       )}
       <span>Over</span>
       <Select small label="Sweep over" value={form.over} options={[{ value: "problems", label: "The problem set" }, { value: "prompt", label: "The prompt of Compare" }]} disabled={trying} onChange={(over) => change({ over: over as "problems" | "prompt" })} />
-      {form.over === "problems" && most > 0 ? <NumberSetting label="First" value={Math.min(form.problems, most)} min={1} max={most} onChange={(problems) => change({ problems })} /> : <span />}
+      {form.over === "problems" && most > 0 ? <NumberSetting label="How many" value={Math.min(form.problems, most)} min={1} max={most} onChange={(problems) => change({ problems })} /> : <span />}
     </div>
   );
 }
