@@ -38,10 +38,10 @@ test("a finished export becomes an input where it lies, merges again, outlives a
 
   await studio.getByRole("button", { name: "Storage", exact: true }).click();
   const drawer = studio.getByRole("dialog", { name: "Storage" });
-  await drawer.getByRole("button", { name: `Delete ${name}` }).click();
+  await drawer.getByRole("button", { name: `Delete ${name}`, exact: true }).click();
   await expect(drawer).toContainText("Delete the result and free");
   await drawer.getByRole("button", { name: "Delete", exact: true }).click();
-  await expect(drawer.getByRole("button", { name: `Delete ${name}` })).toHaveCount(0);
+  await expect(drawer.getByRole("button", { name: `Delete ${name}`, exact: true })).toHaveCount(0);
   const left = await ownFiles(studio);
   for (const path of Object.keys(before)) if (path.startsWith("stages/")) expect(left, path).not.toHaveProperty([path]);
   await drawer.getByRole("button", { name: "Close" }).click();
