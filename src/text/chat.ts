@@ -1,5 +1,5 @@
-import { Template } from "@huggingface/jinja";
 import { StudioError } from "../core/errors";
+import { exactTemplate } from "./template";
 
 export interface ChatMessage {
   role: "system" | "user" | "assistant";
@@ -29,7 +29,7 @@ export function chatRenderer(name: string, template: string, settings: Readonly<
       throw new StudioError("bad-file", `Writing the prompt with the chat template of "${name}": ${found.replace(/\.?\s*$/, ".")} Use the raw prompt instead, or another model's template.`, { title: "The chat template does not run", where: `${name}, chat template`, found, todo: "Use the raw prompt instead." }, { cause });
     }
   };
-  const compiled = orRefuse(() => new Template(template));
+  const compiled = orRefuse(() => exactTemplate(template));
   const tokens = tokensOf(settings);
-  return (messages, { generationPrompt = true } = {}) => orRefuse(() => compiled.render({ ...tokens, messages: messages.map((m) => ({ ...m })), add_generation_prompt: generationPrompt, tools: null, documents: null }));
+  return (messages, { generationPrompt = true } = {}) => orRefuse(() => compiled({ ...tokens, messages: messages.map((m) => ({ ...m })), add_generation_prompt: generationPrompt, tools: null, documents: null }));
 }
