@@ -20,7 +20,7 @@ test("a sweep makes each merge once and lends its recipe; a probe tells a wrecke
   await expect(sweep.getByRole("alert")).toHaveText("Every number from -2 to 3.");
   await values.fill("0.5, 1, -2");
   await values.press("Enter");
-  await sweep.getByRole("textbox", { name: "First" }).fill("2");
+  await sweep.getByRole("textbox", { name: "How many" }).fill("2");
   await studio.locator("main").getByRole("textbox", { name: "Max tokens" }).fill("24");
   await sweep.getByRole("button", { name: "Sweep", exact: true }).click();
   await expect(sweep).toContainText("3 of 3 cells, 3 merges made, 0 repeated", { timeout: 90_000 });
@@ -34,10 +34,23 @@ test("a sweep makes each merge once and lends its recipe; a probe tells a wrecke
   await expect(cells.nth(2)).toHaveAttribute("aria-pressed", "true");
   await expect(cells.nth(0)).toHaveAttribute("aria-pressed", "false");
 
+  // The sweep is a row of the history that brings the grid back; the recipe is the one it went out from.
+  await studio.getByRole("button", { name: "Run history" }).click();
+  const row = studio.getByRole("article", { name: /^Task arithmetic, sweep/ });
+  await expect(row).toContainText(/λ 0\.50, 1\.00, −2.*Best \d+\.\d% · \d+\.\d tokens at λ .*3 of 3 cells on 2 problems, greedy/);
+  await row.getByRole("button", { name: "Restore" }).click();
+  await expect(cells.nth(2)).toHaveAttribute("aria-pressed", "false");
+  await expect(cells).toHaveCount(3);
+  await cells.nth(2).click();
+  await expect(cells.nth(2)).toHaveAttribute("aria-pressed", "true");
+
+  await studio.getByRole("navigation", { name: "Try" }).getByRole("button", { name: "Probe" }).click();
   const probe = panel(studio, "Quick probe");
   await probe.getByRole("textbox", { name: "Text to probe" }).fill(TEXT);
   await probe.getByRole("button", { name: "Probe", exact: true }).click();
   await expect(probe.getByRole("row")).toHaveCount(4, { timeout: 60_000 });
+  await studio.getByRole("navigation", { name: "Try" }).getByRole("button", { name: "Evaluate" }).click();
+  await expect(studio.getByRole("button", { name: "Show the probe" })).toBeVisible();
   await expect(studio.getByText("This merge looks broken.")).toBeVisible();
   await cells.nth(0).click();
   await expect(studio.getByText("This merge looks broken.")).toBeHidden();
