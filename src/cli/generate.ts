@@ -1,6 +1,6 @@
 import { basename, resolve } from "node:path";
 import { StudioError } from "../core/errors";
-import type { TryModel } from "../core/trying";
+import { mergedWords, type TryModel } from "../core/trying";
 import { createEngine } from "../engine/engine";
 import { memoryKeyValue } from "../store/keyValue";
 import { parseArgs } from "./args";
@@ -60,6 +60,7 @@ async function generate(args: string[], cwd: string): Promise<void> {
     });
     if (prompts.length > 1) answers.forEach((answer, i) => console.log(`${prompts[i]!.trimEnd()}\n${answer.text}\n`));
     else process.stdout.write("\n");
+    if (model.kind === "merge") say(`Not written: ${mergedWords(answers[0]!.weights)}.`);
     for (const answer of answers) say(`${answer.ids.length} tokens after ${answer.promptTokens}, ${answer.tokensPerSecond.toFixed(1)} tokens/s, stopped by ${answer.stop}.`);
   } finally {
     await library.close();

@@ -61,6 +61,8 @@ export interface TryAnswer {
   seconds: number;
   /** After the first token, which the prompt has to be read for. */
   tokensPerSecond: number;
+  /** Of a merge. */
+  recipeHash?: string;
   weights: WeightsBrought;
 }
 
@@ -70,7 +72,17 @@ export interface WeightsBrought {
   made: number;
   /** Tensors that were there: from an earlier question, or because another model has the same. */
   there: number;
+  /** Of all of them, on the GPU. */
+  bytes: number;
   seconds: number;
+}
+
+/** What was done for the weights of a merge: "3 of 290 tensors merged anew in 0.04 s". */
+export function mergedWords({ made, there, seconds }: WeightsBrought): string {
+  const all = `${(made + there).toLocaleString("en-US")} tensors`;
+  if (made === 0) return `all ${all} were there`;
+  const time = `in ${seconds < 10 ? seconds.toFixed(2) : Math.round(seconds).toLocaleString("en-US")} s`;
+  return there === 0 ? `${all} merged ${time}` : `${made.toLocaleString("en-US")} of ${all} merged anew ${time}`;
 }
 
 /** Merges made for answering since the start: one that is at hand is not made again. */

@@ -51,8 +51,8 @@ export class HeldModels {
     if (!held) return undefined;
     this.held = [...this.held.filter((h) => h !== held), held];
     held.busy++;
-    const { made, taken } = held.generator.loaded;
-    return { held, brought: { made: 0, there: made + taken, seconds: 0 } };
+    const { loaded, plan } = held.generator;
+    return { held, brought: { made: 0, there: loaded.made + loaded.taken, bytes: plan.residentBytes, seconds: 0 } };
   }
 
   private async make(answering: Answering, gpu: Gpu, signal: AbortSignal): Promise<{ held: Held; brought: WeightsBrought }> {
@@ -77,7 +77,7 @@ export class HeldModels {
     }
     const held = { key: answering.key, gpu, generator, busy: 1 };
     this.held.push(held);
-    return { held, brought: { made, there: taken, seconds: (now() - started) / 1000 } };
+    return { held, brought: { made, there: taken, bytes: generator.plan.residentBytes, seconds: (now() - started) / 1000 } };
   }
 
   private poolOf(gpu: Gpu): WeightPool {

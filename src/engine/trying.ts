@@ -107,7 +107,7 @@ export class Trying {
       ids.push(of);
     }
     const { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens } = options;
-    const answer = ({ ids: found, ...rest }: Generated, weights: WeightsBrought): TryAnswer => ({ ...rest, ids: found, text: tokenizer.decode(found, { skipSpecial: true }), weights });
+    const answer = ({ ids: found, ...rest }: Generated, weights: WeightsBrought): TryAnswer => ({ ...rest, ids: found, text: tokenizer.decode(found, { skipSpecial: true }), ...(answering.recipeHash === undefined ? {} : { recipeHash: answering.recipeHash }), weights });
     await this.host.device.run("Answering", signal, async (gpu) => {
       begin();
       await this.models.use(answering, gpu, signal, (generator, brought) => generator.generate(ids, { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens, samples, stopIds: stops, signal, onEnd: (index, found) => onDone(index, answer(found, brought)) }, onToken));

@@ -6,7 +6,7 @@ import type { Recipe } from "../../src/core/recipe";
 import type { Budgets, EngineApi, FinishedExport, GpuInfo, IncomingFolder, StoredModel, UnfinishedExport } from "../../src/engine/api";
 import { fakeFacts, fakeForecast, fakeGpu, fakeMethods, fakeModel, fakePlan, fakePreflight, fakeRecipe, fakeReport, fakeShape, fakeTuned } from "./fakeData";
 import type { MergesTried, TryModel, WeightsBrought } from "../../src/core/trying";
-import { fakeEvaluation, fakeIds, fakeItem, fakePiece, fakeProbe, fakeText, fakeTryFacts } from "./fakeTrying";
+import { FAKE_HASH, fakeEvaluation, fakeIds, fakeItem, fakePiece, fakeProbe, fakeText, fakeTryFacts } from "./fakeTrying";
 
 export interface FakeOptions {
   models?: StoredModel[];
@@ -59,14 +59,14 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
     tried: { merges: 0, tensorsMade: 0, tensorsTaken: 0 } as MergesTried, held: [] as string[],
     tell(model: TryModel): WeightsBrought {
       const key = JSON.stringify(model);
-      const known = this.held.includes(key);
+      const [known, bytes] = [this.held.includes(key), 3_093_669_888];
       this.held = [...this.held.filter((k) => k !== key), key].slice(-3);
-      if (known) return { made: 0, there: 290, seconds: 0 };
-      if (model.kind === "model") return { made: 290, there: 0, seconds: 0.21 };
+      if (known) return { made: 0, there: 290, bytes, seconds: 0 };
+      if (model.kind === "model") return { made: 290, there: 0, bytes, seconds: 0.21 };
       const made = this.tried.merges++ === 0 ? 290 : 7;
       this.tried.tensorsMade += made;
       this.tried.tensorsTaken += 290 - made;
-      return { made, there: 290 - made, seconds: made === 7 ? 0.014 : 0.48 };
+      return { made, there: 290 - made, bytes, seconds: made === 7 ? 0.014 : 0.48 };
     },
   };
   const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
@@ -199,7 +199,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
         onProgress(progress(jobId, "try", fraction, { phases: phases([["Answering"]], fraction, 0) }));
         prompts.forEach((_, index) => onPiece({ index, text: fakePiece(text, tokens), tokens }));
       });
-      return prompts.map(() => ({ text, ids, tokens: ids.length + 1, promptTokens: 34, stop: "stop id" as const, seconds: 1.2, tokensPerSecond: 112, weights }));
+      return prompts.map(() => ({ text, ids, tokens: ids.length + 1, promptTokens: 34, stop: "stop id" as const, seconds: 1.2, tokensPerSecond: 112, ...(model.kind === "merge" ? { recipeHash: FAKE_HASH } : {}), weights }));
     },
     evaluate: async (jobId, model, problems, options, onProgress, onItem) => {
       note("evaluate");

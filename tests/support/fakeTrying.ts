@@ -1,5 +1,8 @@
 import type { EvaluatedItem, Evaluation, JudgedAnswer, MeanInterval, Probe, ProbedModel, Problem, TryFacts, TryModel, TryOptions } from "../../src/core/trying";
 
+/** Of every merge. */
+export const FAKE_HASH = "7f3a00000000000000000000000000000000000000000000000000000000c21d";
+
 /** Canned answers of three kinds of models: short, long with thinking, and in between. Plausible, not measured. */
 export const fakeTryFacts = (): TryFacts => ({
   stops: [{ id: 151643, text: "<|endoftext|>", from: ["generation_config.json", "config.json"] }, { id: 151645, text: "<|im_end|>", from: ["tokenizer_config.json"] }],
@@ -42,7 +45,7 @@ export function fakeEvaluation(model: TryModel, problems: readonly Problem[], { 
   const accuracy = share((r) => r.right);
   const summary = { problems: items.length, accuracy: around(accuracy, Math.min(0.08, 1 - accuracy)), length: around(length, length * 0.05), medianLength: Math.round(length), truncated: 0, reflecting: share((r) => r.reflects) };
   const majority = samples > 1 ? [1, 4, 8, 16, 32].filter((n) => n <= samples).map((n) => ({ n, accuracy: around(Math.min(1, accuracy + 0.02 * Math.log2(n)), 0.05) })) : [];
-  return { name: model.kind === "merge" ? "merged" : model.id, ...(model.kind === "merge" ? { recipeHash: "7f3a00000000000000000000000000000000000000000000000000000000c21d" } : {}), options, samples, summary, tiers: [], majority, items, seconds: 2, tokensPerSecond: 110 };
+  return { name: model.kind === "merge" ? "merged" : model.id, ...(model.kind === "merge" ? { recipeHash: FAKE_HASH } : {}), options, samples, summary, tiers: [], majority, items, seconds: 2, tokensPerSecond: 110 };
 }
 
 /** Perplexities of the design's sentence, or of a merge that is well. */

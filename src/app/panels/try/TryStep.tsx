@@ -1,10 +1,11 @@
 import { useEffect } from "react";
+import { mergedWords } from "../../../core/trying";
 import { contenders, optionsOf, problemCount, setKey, tryBlocked } from "../../state/contenders";
 import { samplingWords } from "../../state/scores";
 import type { StudioState } from "../../state";
 import { useShallow, useStudio } from "../../state/useStudio";
 import { ActionBar } from "../../ui/ActionBar";
-import { capitalised, count, plural, progressPercent, timeLeft, words } from "../../ui/format";
+import { bytes, capitalised, count, plural, progressPercent, shortHash, timeLeft, words } from "../../ui/format";
 import type { IconName } from "../../ui/icons";
 import { Banner } from "../../ui/marks";
 import { Shell } from "../../ui/Shell";
@@ -69,7 +70,9 @@ function useStatus(): { icon: IconName; text: string } {
   const answered = useStudio((s) => Object.values(s.answers).filter((a) => a.state === "done").length);
   const evaluated = useStudio((s) => Object.values(s.evaluated).filter((e) => e.score.set === setKey(s)).length);
   const tab = useStudio((s) => s.tryTab);
+  const preview = useStudio((s) => s.answers.merge?.answer);
   if (!trying && tab === "evaluate" && evaluated > 0) return { icon: "check", text: `${evaluated === 1 ? "One model was" : `${capitalised(words(evaluated))} models were`} evaluated on these problems. Their numbers are in the run history.` };
+  if (!trying && tab === "compare" && preview) return { icon: "check", text: `Preview made from recipe ${shortHash(preview.recipeHash)}: ${mergedWords(preview.weights)}, ${bytes(preview.weights.bytes)} on the GPU.` };
   if (!trying) return tab === "compare" && answered > 0 ? { icon: "check", text: `${answered === 1 ? "One model has" : `${capitalised(words(answered))} models have`} answered.` } : { icon: "info", text: "Nothing is written by trying." };
   if (trying.kind === "sweep" && sweep) return { icon: "running", text: trying.stopping ? "Stopping the sweep. Finished cells are kept." : `Sweep: cell ${sweep.cell} of ${sweep.cells}${sweep.secondsLeft === undefined ? "" : `, ${timeLeft([sweep.secondsLeft, sweep.secondsLeft]).about} left`}. Finished cells are kept if you cancel.` };
   if (trying.kind === "probe") return { icon: "running", text: `Probing: ${progress?.phases.find((p) => p.state === "now")?.count ?? "preparing the models"}.` };
