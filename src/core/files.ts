@@ -53,7 +53,9 @@ export interface OutputFolder {
   readonly journal?: OutputJournal;
   /** Ends this try and leaves what is on the disk to the next one. */
   suspend?(): Promise<void>;
-  /** How long hashing and writing took so far. */
+  /** Takes the bytes of a file in order and keeps none; `close` answers with their SHA-256. Absent where files are hashed in the thread that writes them. */
+  digest?(size: number): Promise<Pick<OutputFile, "write" | "close">>;
+  /** How long hashing and writing took since the last call. */
   times?(): Promise<StageTime[]>;
   /** Bytes that could still be written, when that can be told. */
   freeBytes?(): Promise<number | undefined>;

@@ -1,8 +1,8 @@
 import { createSHA256 } from "hash-wasm";
 import { StudioError, throwIfCancelled, toStudioError } from "../core/errors";
-import type { FileSource, OutputFolder } from "../core/files";
+import type { FileSource, OutputFile, OutputFolder } from "../core/files";
 import { hashName, MT19937 } from "../core/random";
-import { staged } from "../core/stages";
+import { clockOf, staged } from "../core/stages";
 import { bytesPerElement, isFloatDtype, type Checkpoint, type FloatDtype, type TensorInfo } from "../core/tensors";
 import { openCheckpoint } from "../formats/checkpoint";
 import { Scratch } from "../core/scratch";
@@ -134,19 +134,19 @@ function piecesOf(file: FileSource, tensors: Iterable<TensorInfo>, pieceBytes: n
 /** Reads every file once: for its hash, and for the values in it. */
 async function readValues(job: VerifyJob, files: FileSource[], result: Checkpoint) {
   const found = { bad: new Map<string, { count: number; first: number }>(), largest: 0, largestIn: "", hashesWrong: [] as string[] };
-  const hasher = await createSHA256();
   const pieceBytes = Math.min(job.ahead?.bufferBytes ?? PIECE_BYTES, PIECE_BYTES) & ~3;
   const pieces = files.map((file) => piecesOf(file, result.tensors.values(), pieceBytes));
   const scratch = Scratch.take();
   const sources = files.map((file, i) => job.ahead?.wrapFile(file, FIRST_FILE + i) ?? { lease: async (offset: number, length: number) => ({ bytes: await file.read(offset, length, scratch.bytes("stored", pieceBytes)), done: () => undefined }) });
   job.ahead?.follow(files.flatMap((file, i) => pieces[i]!.map(({ offset, length }) => ({ source: FIRST_FILE + i, name: file.path, offset, length }))));
   for (const [i, file] of files.entries()) {
-    hasher.init();
+    const hash = await (job.output.digest?.(file.size) ?? digestHere(job.signal));
     for (const { offset, length, tensor } of pieces[i]!) {
       throwIfCancelled(job.signal);
       const { bytes, done } = await sources[i]!.lease(offset, length);
       try {
-        staged(job.signal, "hash", length, () => void hasher.update(bytes));
+        // Hashed beside the search for bad values, where there is a thread for it.
+        await hash.write(bytes);
         if (tensor) {
           const { largest, bad } = staged(job.signal, "select", length, () => largestOf(bytes, tensor.dtype));
           if (bad > 0) {
@@ -161,10 +161,18 @@ async function readValues(job: VerifyJob, files: FileSource[], result: Checkpoin
       }
       job.onBytes(length);
     }
-    if (hasher.digest("hex") !== job.written.find((w) => w.path === file.path)!.sha256) found.hashesWrong.push(file.path);
+    if ((await hash.close()) !== job.written.find((w) => w.path === file.path)!.sha256) found.hashesWrong.push(file.path);
   }
+  for (const { stage, busyMs, bytes } of (await job.output.times?.()) ?? []) if (stage === "hash") clockOf(job.signal)?.add(stage, busyMs, bytes);
   scratch.give();
   return found;
+}
+
+/** A SHA-256 in this thread. */
+async function digestHere(signal: AbortSignal): Promise<Pick<OutputFile, "write" | "close">> {
+  const hasher = await createSHA256();
+  hasher.init();
+  return { write: async (bytes) => staged(signal, "hash", bytes.byteLength, () => void hasher.update(bytes)), close: async () => hasher.digest("hex") };
 }
 
 /** The largest finite |value| of stored floats, and how many are NaN or infinite: without their sign, their bits order as they do. */
@@ -172,17 +180,37 @@ export function largestOf(bytes: Uint8Array, dtype: FloatDtype): { largest: numb
   const width = bytesPerElement(dtype);
   const whole = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
   const infinity = dtype === "F32" ? 0x7f800000 : dtype === "BF16" ? 0x7f80 : 0x7c00;
-  const values = width === 4 ? new Uint32Array(whole.buffer, whole.byteOffset, whole.byteLength / 4) : new Uint16Array(whole.buffer, whole.byteOffset, whole.byteLength / 2);
-  const unsigned = width === 4 ? 0x7fffffff : 0x7fff;
-  let most = 0;
+  let most = largestMagnitude(bytes, width);
   let bad = 0;
-  for (let i = 0; i < values.length; i++) {
-    const magnitude = values[i]! & unsigned;
-    if (magnitude >= infinity) bad++;
-    else if (magnitude > most) most = magnitude;
+  if (most >= infinity) {
+    const values = width === 4 ? new Uint32Array(whole.buffer, whole.byteOffset, whole.byteLength / 4) : new Uint16Array(whole.buffer, whole.byteOffset, whole.byteLength / 2);
+    const unsigned = width === 4 ? 0x7fffffff : 0x7fff;
+    most = 0;
+    for (const value of values) {
+      const magnitude = value & unsigned;
+      if (magnitude >= infinity) bad++;
+      else if (magnitude > most) most = magnitude;
+    }
   }
   const stored = width === 4 ? Uint32Array.of(most) : Uint16Array.of(most);
   return { largest: toFloat32(new Uint8Array(stored.buffer), dtype)[0]!, bad };
+}
+
+/** The largest of all values' bits without their sign; values of two bytes are looked at two by two, in words of four. */
+function largestMagnitude(bytes: Uint8Array, width: number): number {
+  const whole = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const words = new Int32Array(whole.buffer, whole.byteOffset, whole.byteLength >>> 2);
+  const [lowMask, highMask] = width === 4 ? [0x7fffffff, 0] : [0x7fff, 0x7fff0000];
+  let [low, high] = [0, 0];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    const a = word & lowMask;
+    const b = word & highMask;
+    if (a > low) low = a;
+    if (b > high) high = b;
+  }
+  const last = whole.byteLength & 2 ? (whole[whole.byteLength - 2]! | (whole[whole.byteLength - 1]! << 8)) & 0x7fff : 0;
+  return Math.max(low, high >>> 16, last);
 }
 
 async function compareTiles(job: VerifyJob, result: Checkpoint): Promise<{ compared: number; equal: number; longSums: number; far: number; farIn: string }> {

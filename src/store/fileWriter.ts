@@ -23,6 +23,8 @@ export interface WriterOptions {
 export interface FileWriter {
   /** Returns the number that the other calls name the file by. Throws "storage-full" before the first byte when the whole size is not granted. */
   open(handle: FileSystemFileHandle, options: WriterOptions): Promise<number>;
+  /** A number for bytes that are hashed and go nowhere. */
+  digest(): Promise<number>;
   put(file: number, buffer: ArrayBuffer, length: number): Promise<ArrayBuffer>;
   flush(file: number): Promise<FileMark | undefined>;
   /** The SHA-256 of the file, in hex. */
@@ -98,7 +100,7 @@ async function hasherAt(from: FileMark | undefined, sync: SyncAccessHandle | und
 }
 
 export function createFileWriter(now: () => number = () => performance.now()): FileWriter {
-  const files = new Map<number, { target: Target; hasher: IHasher; options: WriterOptions }>();
+  const files = new Map<number, { target: Target | undefined; hasher: IHasher; options: WriterOptions }>();
   let last = 0;
   let hash = { busyMs: 0, bytes: 0 };
   let write = { busyMs: 0, bytes: 0 };
@@ -146,29 +148,33 @@ export function createFileWriter(now: () => number = () => performance.now()): F
           throw error;
         }
       }),
+    digest: async () => {
+      files.set(++last, { target: undefined, hasher: await hasherAt(undefined, undefined), options: { path: "", size: 0, inPlace: true } });
+      return last;
+    },
     put: async (id, buffer, length) => {
       const { target, hasher, options } = files.get(id)!;
       const bytes = new Uint8Array(buffer, 0, length);
       // Asked for first: a write that is on its way to another process goes on while this thread hashes.
-      const written = timed(write, length, () => guarded(options, () => target.put(bytes)));
+      const written = target && timed(write, length, () => guarded(options, () => target.put(bytes)));
       if (options.hashed !== false) await timed(hash, length, () => void hasher.update(bytes));
       await written;
       return buffer;
     },
     flush: async (id) => {
       const { target, hasher, options } = files.get(id)!;
-      if (target.at === undefined) return undefined;
+      if (target?.at === undefined) return undefined;
       const mark = { bytes: target.at, hash: hasher.save() };
       await timed(write, 0, () => guarded(options, () => target.flush()));
       return mark;
     },
     close: async (id) => {
       const { target, hasher, options } = take(id);
-      await timed(write, 0, () => guarded(options, () => target.close()));
+      if (target) await timed(write, 0, () => guarded(options, () => target.close()));
       return options.hashed === false ? "" : hasher.digest("hex");
     },
     abandon: async (id) => {
-      if (files.has(id)) await take(id).target.abandon();
+      if (files.has(id)) await take(id).target?.abandon();
     },
     times: async () => {
       const stages: StageTime[] = [{ stage: "hash", ...hash }, { stage: "write", ...write }];

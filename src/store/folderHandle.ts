@@ -62,6 +62,7 @@ export async function pickedFolder(parent: FileSystemDirectoryHandle, name: stri
   return {
     create: files.create,
     open: files.open,
+    digest: files.digest,
     adopt: files.adopt,
     holds: files.holds,
     times: files.times,

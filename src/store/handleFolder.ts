@@ -7,7 +7,7 @@ import { misuse } from "./memoryFolder";
 import { inPieces } from "./pieces";
 
 /** The part of an output folder that is the same in every FileSystemDirectoryHandle. */
-export interface HandleFolder extends Pick<OutputFolder, "create" | "open">, Pick<OutputJournal, "adopt" | "holds"> {
+export interface HandleFolder extends Pick<OutputFolder, "create" | "open">, Required<Pick<OutputFolder, "digest">>, Pick<OutputJournal, "adopt" | "holds"> {
   /** A closed file, by reference: a download of it holds nothing in memory. */
   closedFile(path: string): Promise<File>;
   /** As `create`, without a hash. */
@@ -79,6 +79,17 @@ export function handleFolder(root: FileSystemDirectoryHandle, writer: FileWriter
     closedFile, created,
     create: (path, size, from) => make(path, size, from, true),
     createPlain: (path, size) => make(path, size, undefined, false),
+    digest: async (size) => {
+      const id = await writer.digest();
+      const name = `digest ${id}`;
+      writing.set(name, id);
+      const close = async (): Promise<string> => {
+        const hash = await writer.close(id);
+        writing.delete(name);
+        return hash;
+      };
+      return inPieces({ put: (buffer, length) => writer.put(id, buffer, length), flush: async () => undefined, close }, size, () => undefined);
+    },
     open: async (path) => blobFile(path, await closedFile(path)),
     adopt: async (path, bytes) => {
       const found = await stored(path);

@@ -31,6 +31,7 @@ export async function opfsFolder(parent: FileSystemDirectoryHandle, name: string
     create: files.create,
     createPlain: files.createPlain,
     open: files.open,
+    digest: files.digest,
     stagedFile: files.closedFile,
     adopt: files.adopt,
     holds: files.holds,

@@ -113,6 +113,7 @@ export function createOutputs({ storage, locks, records, writer }: OutputsEnv): 
       ...("stagedFile" in folder ? { keep: (report) => finished.keep(record, folder, report, release, archive) } : {}),
       create: folder.create,
       open: folder.open,
+      digest: folder.digest!,
       times: folder.times!,
       journal: {
         earlier: record.note,

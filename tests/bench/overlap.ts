@@ -10,11 +10,11 @@
  * A software adapter computes on the same cores that read, hash and copy. There no overlap can be faster than all CPU
  * seconds on all cores: that bound is printed beside the longest stage.
  */
+import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { createSHA256 } from "hash-wasm";
 import { diskOutput } from "../../src/cli/diskOutput";
 import { nodeGpu } from "../../src/cli/nodeGpu";
 import { readFolder } from "../../src/cli/nodeFiles";
@@ -181,8 +181,7 @@ class Alone {
 
   hash(bytes: number): Promise<Cost> {
     return costOf(async () => {
-      const hasher = await createSHA256();
-      hasher.init();
+      const hasher = createHash("sha256");
       await eachPiece(bytes, (length) => void hasher.update(this.piece.subarray(0, length)));
       hasher.digest("hex");
     });

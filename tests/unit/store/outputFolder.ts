@@ -27,6 +27,24 @@ export function outputFolderContract(make: () => Promise<{ folder: OutputFolder;
     await folder.discard();
   });
 
+  test("hashes two files side by side that it does not keep, from a buffer that is used again, and tells the time", async () => {
+    const { folder, leftovers } = await make();
+    if (!folder.digest) return void expect(folder.times, "hashed by whom it asks").toBeUndefined();
+    const before = await leftovers();
+    const [a, b] = [await folder.digest(5000), await folder.digest(10)];
+    const buffer = pattern(5000);
+    await a.write(buffer.subarray(0, 3000));
+    await b.write(buffer.subarray(0, 10));
+    await a.write(buffer.subarray(3000));
+    buffer.fill(0);
+    expect(await a.close()).toBe(createHash("sha256").update(pattern(5000)).digest("hex"));
+    expect(await b.close()).toBe(createHash("sha256").update(pattern(10)).digest("hex"));
+    expect(await leftovers()).toBe(before);
+    expect((await folder.times!()).find((t) => t.stage === "hash")!.bytes).toBe(5010);
+    expect((await folder.times!()).find((t) => t.stage === "hash")!.bytes, "since the last call").toBe(0);
+    await folder.discard();
+  });
+
   test("a file has the size that was written, whatever was announced", async () => {
     const { folder } = await make();
     const file = await folder.create("README.md", 100);
