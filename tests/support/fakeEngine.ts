@@ -19,6 +19,8 @@ export interface FakeOptions {
   /** Exports that an earlier visit left. */
   unfinished?: UnfinishedExport[];
   finished?: FinishedExport[];
+  /** The weights do not fit the GPU budget. */
+  streams?: boolean;
   /** A probe finds the merge broken. */
   broken?: boolean;
   /** Steps of a job; each waits one turn of the event loop. */
@@ -188,7 +190,7 @@ export function createFakeEngine(options: FakeOptions = {}): FakeEngine {
       models.set(made.id, made);
       return made;
     },
-    tryFacts: async () => (note("tryFacts"), fakeTryFacts()),
+    tryFacts: async () => (note("tryFacts"), fakeTryFacts(options.streams)),
     generate: async (jobId, model, prompts, _options, onProgress, onPiece) => {
       note("generate");
       const weights = merges.tell(model);

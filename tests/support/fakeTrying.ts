@@ -4,9 +4,9 @@ import type { EvaluatedItem, Evaluation, JudgedAnswer, MeanInterval, Probe, Prob
 export const FAKE_HASH = "7f3a00000000000000000000000000000000000000000000000000000000c21d";
 
 /** Canned answers of three kinds of models: short, long with thinking, and in between. Plausible, not measured. */
-export const fakeTryFacts = (): TryFacts => ({
+export const fakeTryFacts = (streams = false): TryFacts => ({
   stops: [{ id: 151643, text: "<|endoftext|>", from: ["generation_config.json", "config.json"] }, { id: 151645, text: "<|im_end|>", from: ["tokenizer_config.json"] }],
-  chatTemplate: true, context: 4096, maxNewTokens: undefined, bytesPerToken: undefined, secondsPerToken: undefined,
+  chatTemplate: true, context: 4096, maxNewTokens: undefined, bytesPerToken: streams ? 2_210_000_000 : undefined, secondsPerToken: streams ? 10.9 : undefined,
 });
 
 const SHORT = "To find the total distance, find the speed in each part.\n\nSpeed in the first part: 180 / 2.5 = 72 km/h.\n\nSpeed in the second part: 72 − 12 = 60 km/h.\n\nDistance in the second part: 60 × 1.5 = 90 km.\n\n\\boxed{270}";

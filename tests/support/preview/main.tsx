@@ -38,6 +38,7 @@ const scenes: Record<string, FakeOptions> = {
   try: { models: pair },
   "try-running": { models: pair, steps: 60 },
   "try-done": { models: pair },
+  "try-streamed": { models: pair, streams: true },
   evaluate: { models: pair },
   "evaluate-empty": { models: pair },
   "evaluate-running": { models: pair, steps: 60 },
@@ -63,13 +64,13 @@ if (has("load-failed")) {
   engine.options.failures = { ingest: new StudioError("bad-file", "The file ends too early.", { title: "The file ends too early", official: "MetadataIncompleteBuffer", where: "model-00002-of-00002.safetensors, tensor model.norm.weight", found: "The tensor ends at byte 1,562,347,520; the file has 1,409,286,144.", why: "A download or copy that stopped, most often.", todo: "Copy the file again." }) };
   await s.addFolders([fakeFolder("DeepSeek-R1-Distill-Qwen-1.5B")]);
 }
-if (has("load-ready", "check", "check-blocked", "shape", "shape-running", "try", "try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running", "sweep", "sweep-running", "save", "errors")) {
+if (has("load-ready", "check", "check-blocked", "shape", "shape-running", "try", "try-running", "try-done", "try-streamed", "evaluate", "evaluate-empty", "evaluate-running", "sweep", "sweep-running", "save", "errors")) {
   s.chooseBase("m1");
   s.chooseModels(["m2"]);
   await new Promise((resolve) => setTimeout(resolve, 60));
 }
 if (has("check", "check-blocked")) s.go("check");
-if (has("shape", "try", "try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running", "sweep", "sweep-running", "save", "errors")) {
+if (has("shape", "try", "try-running", "try-done", "try-streamed", "evaluate", "evaluate-empty", "evaluate-running", "sweep", "sweep-running", "save", "errors")) {
   s.go("shape");
   await s.measure();
   s.setLayer(14);
@@ -84,7 +85,7 @@ if (has("shape", "try", "try-running", "try-done", "evaluate", "evaluate-empty",
 }
 if (has("shape-running")) { s.go("shape"); void s.measure(); }
 if (has("try", "save")) s.go(screen as "try" | "save");
-if (has("try-running", "try-done", "evaluate", "evaluate-empty", "evaluate-running", "sweep", "sweep-running")) s.go("try");
+if (has("try-running", "try-done", "try-streamed", "evaluate", "evaluate-empty", "evaluate-running", "sweep", "sweep-running")) s.go("try");
 const still = async (jobs: number): Promise<void> => {
   while (engine.calls.filter((c) => c === "generate" || c === "evaluate").length < jobs) await new Promise((resolve) => setTimeout(resolve, 10));
   engine.options.hold = { try: 0.6 };

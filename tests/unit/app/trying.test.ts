@@ -56,8 +56,10 @@ describe("compare", () => {
     delete engine.options.hold;
     const asked = engine.calls.filter((c) => c === "tryFacts").length;
     await store.getState().refreshTryFacts();
+    engine.options.streams = true;
     await store.getState().setBudgets({ gpuBytes: 2 ** 26 });
     await store.getState().refreshTryFacts();
+    expect(store.getState().tryFacts.merge).toMatchObject({ gpuBytes: 2 ** 26, value: { bytesPerToken: 2_210_000_000 } });
     expect(engine.calls.filter((c) => c === "tryFacts")).toHaveLength(asked + 6);
     expect(engine.calls.filter((c) => c === "endTrying")).toHaveLength(before + 2);
   });

@@ -22,12 +22,15 @@ export default function TryStep() {
   const [tab, setTab, refresh] = useStudio(useShallow((s) => [s.tryTab, s.setTryTab, s.refreshTryFacts]));
   const blocked = useStudio(tryBlocked);
   const reason = useStudio((s) => s.gpu?.reason);
-  const [recipe, gpuBytes] = useStudio(useShallow((s) => [s.recipe, s.budgets?.gpuBytes]));
+  const [recipe, gpuBytes, forecast] = useStudio(useShallow((s) => [s.recipe, s.budgets?.gpuBytes, s.refreshForecast]));
   const asked = useStudio(evaluateWords);
   useStopKey();
   useEffect(() => {
     if (!blocked) void refresh();
   }, [blocked, recipe, gpuBytes, refresh]);
+  useEffect(() => {
+    if (!blocked && gpuBytes === undefined) void forecast();
+  }, [blocked, gpuBytes, forecast]);
   const intro = tab === "evaluate" && asked !== undefined ? asked : "The merged weights are made on the fly by the same kernels that write the file. Nothing has been saved.";
   return (
     <Shell title="Try it before it exists" intro={intro} peek actions={<Foot blocked={blocked} />}>
