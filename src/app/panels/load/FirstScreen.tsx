@@ -59,7 +59,7 @@ function Sample() {
   };
   return (
     <div className="panel sample">
-      <div className="grow"><b>No models at hand?</b> Try the sample pair: a pocket calculator and its long-thinking version, two small models that come with this page. One click copies and measures them, then asks both and their merge 60 problems each. It took about a minute on two busy cores without a GPU.</div>
+      <div className="grow"><b>No models at hand?</b> Try the sample pair: a pocket calculator and its long-thinking version, two small models that come with this page. One click copies and measures them, then asks both and their merge 60 problems each. It took 62 to 86 s on two busy cores without a GPU.</div>
       <button type="button" className="btn" disabled={asked} onClick={() => ask(run)}>Try with the sample pair</button>
       <button type="button" className="btn ghost" disabled={asked} onClick={() => ask(load)}>Only load and measure</button>
     </div>
