@@ -41,6 +41,7 @@ test("the sample pair answers side by side, is evaluated, and can be stopped", a
   await expect(columns[1]!.locator(".out")).toContainText(`answer=${problem.answer}`);
   await expect(columns[1]!.locator(".out")).toContainText("<think>");
   await expect(main(studio).locator(".note-line").first()).toContainText(/part ways at token \d+|where merged and fine-tuned part ways, at token \d+|gave the same \d+ tokens/);
+  await expect(studio.locator(".actionbar")).toContainText(/Preview made from recipe \w{4}…\w{4}: 74 tensors merged in [\d.]+ s, 972 kB on the GPU\./);
   await expectNoViolation(studio, "Compare, answered");
   await main(studio).getByRole("button", { name: "Prompts" }).click();
   await expect(main(studio).getByRole("list", { name: "Earlier prompts" }).getByRole("listitem")).toHaveCount(1);

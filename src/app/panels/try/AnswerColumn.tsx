@@ -41,7 +41,6 @@ export function AnswerColumn({ contender, mark }: { contender: Contender; mark: 
         <span>tokens <b>{answer?.text ? count(answer.tokens, true) : "–"}</b></span>
         <span>speed <b>{speed(answer?.answer?.tokensPerSecond ?? answer?.rate)}</b></span>
         <span>stop <b>{answer?.answer ? STOP[answer.answer.stop] : answer?.state === "writing" ? "…" : answer?.state === "stopped" && answer.text ? "stopped" : "–"}</b>{answer?.answer?.stopId !== undefined && <> id <b>{answer.answer.stopId}</b></>}</span>
-        {model.kind === "merge" && answer?.answer && <span>merged anew <b>{count(answer.answer.weights.made, true)} of {count(answer.answer.weights.made + answer.answer.weights.there, true)}</b></span>}
       </footer>
       <p className="vh" role="status">{answer?.state === "done" ? `${name} has answered.` : ""}</p>
     </section>
