@@ -17,7 +17,7 @@ import { evaluationReport, partOf, percent, tableCsv, tableLines, type Evaluated
 import { nodeGpu, nodeTuning } from "./nodeGpu";
 import { progressLines } from "./progressLines";
 import { nameWeights, recipeFromFile, weightHashes } from "./recipes";
-import { optionsFor, readTryOptions, stopWords, TRY_FLAGS, TRY_USAGE } from "./tryOptions";
+import { optionsFor, readTryOptions, stopWords, streamedWords, TRY_FLAGS, TRY_USAGE } from "./tryOptions";
 
 const USAGE = `npm run evaluate -- --base DIR --model DIR [--model DIR]... --problems FILE [--recipe FILE]... [--method ID[:k=v,...]]...
   Answers every problem with the base, each fine-tuned model, and the merge of every --recipe and --method, none of which is
@@ -147,6 +147,7 @@ async function evaluate(args: string[], cwd: string): Promise<number> {
     const tiers = [...tierSizes(set.asked)].flatMap(([tier, n]) => (tier === undefined ? [] : `${n} ${tier}`));
     say(`${set.asked.length} of ${set.of} problems${tiers.length > 0 && tiers.length <= 6 ? ` (${tiers.join(", ")})` : ""}, ${asked.length} model${asked.length === 1 ? "" : "s"}, ${given.temperature === 0 ? "greedy" : `temperature ${given.temperature}, seed ${given.seed}`}, at most ${options[0]!.maxNewTokens} new tokens.`);
     for (const line of alike(asked.map((a, i) => ({ label: a.label, words: `${options[i]!.prompt === "raw" ? "prompts as they are" : "prompts by its chat template"}; stops at ${stopWords(options[i]!, a.facts)}` })))) say(line);
+    for (const { label, facts: own } of asked) if (own.bytesPerToken !== undefined) say(`${label}: ${streamedWords(own)}`);
 
     const adapter = await engine.gpu();
     const rows: EvaluatedModel[] = [];

@@ -9,7 +9,7 @@ import { runCommand } from "./command";
 import { diskLibrary } from "./diskLibrary";
 import { nodeGpu, nodeTuning } from "./nodeGpu";
 import { nameWeights, recipeFromFile, weightHashes } from "./recipes";
-import { optionsFor, readTryOptions, stopWords, TRY_FLAGS, TRY_USAGE } from "./tryOptions";
+import { optionsFor, readTryOptions, stopWords, streamedWords, TRY_FLAGS, TRY_USAGE } from "./tryOptions";
 
 const USAGE = `npm run generate -- --model DIR --prompt TEXT [--prompt TEXT]...
 npm run generate -- --base DIR --model DIR --recipe FILE --prompt TEXT     the merge of a recipe, which is not written
@@ -50,6 +50,8 @@ async function generate(args: string[], cwd: string): Promise<void> {
     const facts = await engine.tryFacts(model);
     const options = optionsFor(given, model.kind === "model" ? basename(model.id) : model.recipe.base.name, facts, [facts]);
     say(`${options.prompt === "raw" ? "The prompt as it is" : "The prompt by the chat template"}; stops at ${stopWords(options, facts)}; at most ${options.maxNewTokens} new tokens.`);
+    const streamed = streamedWords(facts);
+    if (streamed) say(streamed);
     // "\n" in a shell's argument is two characters; prompts of base models often end in a line break.
     const prompts = flags.prompt.map((prompt) => prompt.replace(/\\n(?![a-z])/g, "\n"));
     let told = "";

@@ -1,4 +1,5 @@
 import { StudioError } from "../core/errors";
+import { formatBytes } from "../core/modelFiles";
 import { usualMaxTokens, type TryFacts, type TryOptions } from "../core/trying";
 import { numberFlag, type FlagSpec } from "./args";
 
@@ -57,3 +58,10 @@ export function optionsFor({ raw, maxNewTokens, ...rest }: Given, name: string, 
 /** "0 <|endoftext|> (config.json)" */
 export const stopWords = (options: TryOptions, facts: TryFacts): string =>
   options.stopIds?.join(", ") ?? (facts.stops.map((s) => `${s.id}${s.text === undefined ? "" : ` ${s.text}`} (${s.from.join(", ")})`).join("; ") || "nothing but the limit: no file of the model names a stop id");
+
+/** What is to be said before the first token where weights are read again for each one; undefined where they fit. */
+export function streamedWords({ bytesPerToken, secondsPerToken }: Pick<TryFacts, "bytesPerToken" | "secondsPerToken">): string | undefined {
+  if (bytesPerToken === undefined) return undefined;
+  const time = secondsPerToken === undefined ? "" : `, which takes at least ${secondsPerToken.toPrecision(2)} s at the speed of reading so far`;
+  return `The weights do not fit the GPU budget: ${formatBytes(bytesPerToken)} are read again for every token of the answers side by side${time}. A larger --gpu-budget is faster.`;
+}

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseArgs } from "../../../src/cli/args";
-import { optionsFor, readTryOptions, stopWords, TRY_FLAGS } from "../../../src/cli/tryOptions";
+import { optionsFor, readTryOptions, stopWords, streamedWords, TRY_FLAGS } from "../../../src/cli/tryOptions";
 import type { TryFacts } from "../../../src/core/trying";
 
 const read = (...args: string[]): ReturnType<typeof readTryOptions> => readTryOptions(parseArgs(args, TRY_FLAGS));
@@ -39,5 +39,11 @@ describe("how answers are drawn, in a terminal", () => {
     expect(stopWords(optionsFor(read(), "a", own, [own]), own)).toBe("2 </s> (config.json, tokenizer.json); 9 (generation_config.json)");
     expect(stopWords(optionsFor(read("--stop", "7"), "a", own, [own]), own)).toBe("7");
     expect(stopWords(optionsFor(read(), "a", facts(), [own]), facts())).toMatch(/^nothing but the limit/);
+  });
+
+  test("weights that do not fit are told before the first token", () => {
+    expect(streamedWords(facts())).toBeUndefined();
+    expect(streamedWords(facts({ bytesPerToken: 2_210_000_000 }))).toMatch(/^The weights do not fit the GPU budget: 2\.21 GB are read again for every token of the answers side by side\. /);
+    expect(streamedWords(facts({ bytesPerToken: 2_210_000_000, secondsPerToken: 10.93 }))).toContain("at least 11 s at the speed");
   });
 });
