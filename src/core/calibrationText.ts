@@ -22,7 +22,7 @@ export interface TextFile {
 const CALIBRATION = "the calibration text";
 
 function refuse(name: string, found: string, todo: string, details: ErrorDetails = {}, what = CALIBRATION): never {
-  throw new StudioError("bad-file", `Reading ${what} ${name}: ${found}. ${todo}`, { title: "The text cannot be used", where: name, found, todo, ...details });
+  throw new StudioError("bad-file", `Reading ${what} ${name}: ${found}. ${todo}`, { title: what === CALIBRATION ? "The text cannot be used" : `${what[0]!.toUpperCase()}${what.slice(1)} cannot be used`, where: name, found, todo, ...details });
 }
 
 /** What a recipe calls texts of a file: with the field, where there is one. */

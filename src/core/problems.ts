@@ -19,8 +19,8 @@ function refuse(name: string, found: string, todo: string, line?: number): never
 
 /**
  * Problems of a .jsonl file: `prompt` (text), `answer` (text or a number) and, where there is one, `tier` (text or a number).
- * Of an answer with its working, as GSM8K has them, what stands behind the last "####" counts. Other fields are ignored.
- * Throws "bad-file" with the number of the line.
+ * A number n as a tier is called "tier n". Of an answer with its working, as GSM8K has them, what stands behind the last
+ * "####" counts. Other fields are ignored. Throws "bad-file" with the number of the line.
  */
 export function parseProblems(name: string, content: string): ProblemSet {
   const stop = (found: string, todo: string, line?: number): never => refuse(name, found, todo, line);
@@ -33,7 +33,7 @@ export function parseProblems(name: string, content: string): ProblemSet {
     const reference = String(answer).split("####").at(-1)!.trim();
     if (reference === "") return stop(`line ${line} has an empty "answer"`, shape, line);
     if (typeof tier === "object" && tier !== null || typeof tier === "boolean") return stop(`line ${line} has a "tier" that is no text`, 'Leave "tier" out, or give a word such as "easy".', line);
-    return { prompt, answer: reference, ...(tier === undefined || tier === null ? {} : { tier: String(tier as string | number) }) };
+    return { prompt, answer: reference, ...(tier === undefined || tier === null ? {} : { tier: typeof tier === "number" ? `tier ${tier}` : String(tier) }) };
   });
   return { name, key: fingerprint(problems), problems };
 }

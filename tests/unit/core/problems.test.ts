@@ -68,11 +68,12 @@ describe("problems of a .jsonl file", () => {
   test("a byte order mark is no part of a file, other encodings and too large ones are named as problems", async () => {
     expect((await readProblems(new File(["\ufeff", '{"prompt":"p","answer":0.5,"tier":null}'], "a.jsonl"))).problems).toEqual([{ prompt: "p", answer: "0.5" }]);
     await expect(readProblems(new File([Uint8Array.of(0xff, 0xfe, 0x7b)], "b.jsonl"))).rejects.toThrow("Reading the problems b.jsonl: the file is no valid UTF-8 text. Save it as UTF-8.");
+    await expect(readProblems(new File([Uint8Array.of(0xff)], "b.jsonl"))).rejects.toMatchObject({ details: { title: "The problems cannot be used" } });
     await expect(readProblems({ name: "c.jsonl", size: 65e6, arrayBuffer: () => Promise.reject(new Error("was read")) })).rejects.toThrow(/^Reading the problems c\.jsonl: the file has 65.* MB, and at most 64.* MB are read\. Give a part of it\.$/);
   });
 
   test("of an answer with its working the result counts; a tier may be a number", () => {
-    expect(parseProblems("gsm8k.jsonl", JSON.stringify({ prompt: "p", answer: "48/2 = 24\n#### 1,072", tier: 2 })).problems).toEqual([{ prompt: "p", answer: "1,072", tier: "2" }]);
+    expect(parseProblems("gsm8k.jsonl", JSON.stringify({ prompt: "p", answer: "48/2 = 24\n#### 1,072", tier: 2 })).problems).toEqual([{ prompt: "p", answer: "1,072", tier: "tier 2" }]);
   });
 
   test("those of the sample pair can be read", async () => {

@@ -50,7 +50,9 @@ function Remedy({ code, id, context }: { code: string; id: string; context: stri
   if (code === "busy" && unread !== undefined) return <button type="button" className="btn s primary" onClick={() => void retry(unread)}>Try again</button>;
   if (code === "gpu-lost" && context.startsWith("Measuring")) return <button type="button" className="btn s primary" onClick={() => { dismiss(id); void measure(); }}>Continue measuring</button>;
   if (code === "gpu-unavailable" || code === "gpu-limit") return <button type="button" className="btn s" onClick={() => openDrawer("gpu")}>Show the GPU</button>;
-  if ((code === "bad-file" || code === "file-changed") && step !== "load") return <button type="button" className="btn s primary" onClick={() => { dismiss(id); go("load"); }}>Choose the folder again</button>;
+  // Problems, texts and recipes are no folders: the step where they were dropped asks for another.
+  const dropped = /^Reading (?:problems|calibration text|.*\.(?:jsonl|ndjson|txt|ya?ml|json))$/i.test(context);
+  if ((code === "bad-file" || code === "file-changed") && step !== "load" && !dropped) return <button type="button" className="btn s primary" onClick={() => { dismiss(id); go("load"); }}>Choose the folder again</button>;
   return null;
 }
 
