@@ -115,8 +115,10 @@ export const createTrying: Slice<TrySlice> = (set, get, env) => {
       asking = true;
       const tried = new Set<string>();
       // A refusal stands in its column; asking for an answer asks again.
-      for (let next; (next = contenders(get()).find((c) => !tried.has(JSON.stringify(c.model)))); ) {
-        tried.add(JSON.stringify(next.model));
+      // Asked again where the budget changed while others were asked.
+      const name = (c: Contender): string => JSON.stringify([c.model, get().budgets?.gpuBytes]);
+      for (let next; (next = contenders(get()).find((c) => !tried.has(name(c)))); ) {
+        tried.add(name(next));
         await factsOf(next).catch(() => undefined);
       }
       asking = false;

@@ -62,6 +62,13 @@ describe("compare", () => {
     expect(store.getState().tryFacts.merge).toMatchObject({ gpuBytes: 2 ** 26, value: { bytesPerToken: 2_210_000_000 } });
     expect(engine.calls.filter((c) => c === "tryFacts")).toHaveLength(asked + 6);
     expect(engine.calls.filter((c) => c === "endTrying")).toHaveLength(before + 2);
+    // While they are asked, the budget changes again.
+    store.setState({ tryFacts: {}, budgets: { gpuBytes: 1, hostBytes: 1 } });
+    const refreshed = store.getState().refreshTryFacts();
+    store.setState({ budgets: { gpuBytes: 2, hostBytes: 1 } });
+    await store.getState().refreshTryFacts();
+    await refreshed;
+    expect(Object.values(store.getState().tryFacts).map((f) => f.gpuBytes)).toEqual([2, 2, 2]);
   });
 
   test("another method of the same pair is a column of its own, and a run once it has answered", async () => {
