@@ -79,8 +79,8 @@ export interface WeightsBrought {
 
 /** What was done for the weights of a merge: "3 of 290 tensors merged anew in 0.04 s". */
 export function mergedWords({ made, there, seconds }: WeightsBrought): string {
-  const all = `${(made + there).toLocaleString("en-US")} tensors`;
-  if (made === 0) return `all ${all} were there`;
+  const all = `${(made + there).toLocaleString("en-US")} tensor${made + there === 1 ? "" : "s"}`;
+  if (made === 0) return `${all} there already`;
   const time = `in ${seconds < 10 ? seconds.toFixed(2) : Math.round(seconds).toLocaleString("en-US")} s`;
   return there === 0 ? `${all} merged ${time}` : `${made.toLocaleString("en-US")} of ${all} merged anew ${time}`;
 }

@@ -3,6 +3,7 @@ import type { StudioError } from "../../../src/core/errors";
 import { planWeights, poolKeys } from "../../../src/generate/weights";
 import { WeightPool } from "../../../src/generate/pool";
 import { identified } from "../../../src/core/tensors";
+import { mergedWords } from "../../../src/core/trying";
 import type { Gpu } from "../../../src/gpu/gpu";
 import { expectedTensors } from "../../../src/model/architectures";
 import { randomModel, TINY } from "../../support/tinyModel";
@@ -74,4 +75,9 @@ test("keys tell form and source; a source without identities has none", async ()
   const stop = new AbortController();
   stop.abort();
   await expect(poolKeys(identified(checkpoint, "one"), config, stop.signal)).rejects.toMatchObject({ code: "cancelled" } satisfies Partial<StudioError>);
+});
+
+test("what was merged for a preview is said in one breath", () => {
+  const words = (made: number, there: number, seconds = 0.0414) => mergedWords({ made, there, bytes: 1, seconds });
+  expect([words(290, 0, 12.4), words(3, 287), words(0, 1290), words(1, 0)]).toEqual(["290 tensors merged in 12 s", "3 of 290 tensors merged anew in 0.04 s", "1,290 tensors there already", "1 tensor merged in 0.04 s"]);
 });
