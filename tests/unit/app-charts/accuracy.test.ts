@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { accuracyAxes, zoomNote, type AccuracyPoint } from "../../../src/app/charts/accuracyAxes";
 import { toCsv } from "../../../src/app/charts/csv";
 import { grouped, groupLabel, placeLabels, shortened, spread } from "../../../src/app/charts/labels";
-import { accuracyPoints, itemRows, POINT_COLUMNS, SCORE_COLUMNS, settingsDiffer } from "../../../src/app/panels/try/evaluateModel";
+import { accuracyPoints, itemRows, median, POINT_COLUMNS, SCORE_COLUMNS, settingsDiffer } from "../../../src/app/panels/try/evaluateModel";
 import type { ScoreRow } from "../../../src/app/state/contenders";
 import type { JudgedAnswer } from "../../../src/core/trying";
 
@@ -74,4 +74,12 @@ describe("results", () => {
     const rows = itemRows(problems, [{ items: [{ index: 0, responses: [judged(true)] }, { index: 1, responses: [judged(true)] }] }, { items: [{ index: 1, responses: [judged(false)] }] }, undefined]);
     expect(rows.map((r) => [r.index, r.differ, r.answers.map((a) => a?.right)])).toEqual([[0, false, [true, undefined, undefined]], [1, true, [true, false, undefined]]]);
   });
+});
+
+test("one problem gives a mean but no bar, and a median between two lengths is not rounded", () => {
+  const alone = { mean: 5, low: NaN, high: NaN };
+  const base = row("a", "base");
+  const [drawn] = accuracyPoints([{ ...base, score: { ...base.score, summary: { ...base.score.summary, length: alone } } }], undefined);
+  expect(drawn!.length).toEqual({ mean: 5 });
+  expect([median(48), median(132.5)]).toEqual(["48", "132.5"]);
 });

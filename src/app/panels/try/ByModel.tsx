@@ -3,7 +3,7 @@ import { saveText, toCsv } from "../../charts/csv";
 import type { ScoreRow } from "../../state/contenders";
 import { fixed, percent } from "../../ui/format";
 import { Icon } from "../../ui/icons";
-import { SCORE_COLUMNS, settingsDiffer } from "./evaluateModel";
+import { median, SCORE_COLUMNS, settingsDiffer } from "./evaluateModel";
 import { NoteLine, RoleMark } from "./parts";
 
 /** The results in numbers. */
@@ -30,14 +30,14 @@ export function ByModel({ rows }: { rows: ScoreRow[] }) {
                   return (
                     <tr key={row.id} className={row.role === "merged" ? "on" : undefined}>
                       <td className="k"><RoleMark role={row.role}>{row.name}</RoleMark>{differ && <small>{row.settings}</small>}</td>
-                      <td className="num">{percent(summary.accuracy.mean, 1)}</td><td className="num">{fixed(summary.length.mean, 1)}</td><td className="num">{fixed(summary.medianLength, 0)}</td><td className="num">{percent(summary.truncated)}</td><td className="num">{percent(summary.reflecting)}</td>
+                      <td className="num">{percent(summary.accuracy.mean, 1)}</td><td className="num">{fixed(summary.length.mean, 1)}</td><td className="num">{median(summary.medianLength)}</td><td className="num">{percent(summary.truncated)}</td><td className="num">{percent(summary.reflecting)}</td>
                     </tr>
                   );
                 })}
               </tbody>
             </table>
           </div>
-          <div className="pb"><NoteLine>{`${mixed ? "Greedy and sampled answers stand side by side here: they are not the same measurement. " : ""}Bars are 95% bootstrap intervals over problems, exact binomial ones where all or none are right. Cut: ended by max tokens. “Wait”: has words of reflection.`}</NoteLine></div>
+          <div className="pb"><NoteLine>{`${mixed ? "Greedy and sampled answers stand side by side here: they are not the same measurement. " : ""}Bars are 95% bootstrap intervals over problems, exact binomial ones where all or none are right. Tokens count the stop token. Cut: ended by max tokens. “Wait”: has words of reflection.`}</NoteLine></div>
         </>
       )}
     </section>

@@ -44,6 +44,9 @@ export const POINT_COLUMNS: Column<AccuracyPoint>[] = [
   { id: "problems_so_far", label: "so far", text: true, value: (p) => p.progress, show: (p) => p.progress ?? "all" },
 ];
 
+/** Of an even number of lengths the median may be a half. */
+export const median = (tokens: number): string => fixed(tokens, Number.isInteger(tokens) ? 0 : 1);
+
 /** Every number of the table by model, and its settings. */
 export const SCORE_COLUMNS: Column<ScoreRow>[] = [
   { id: "name", label: "Model or recipe", text: true, value: (r) => r.name, show: (r) => r.name },
@@ -55,7 +58,7 @@ export const SCORE_COLUMNS: Column<ScoreRow>[] = [
   { id: "tokens_mean", label: "tokens", value: (r) => r.score.summary.length.mean, show: (r) => fixed(r.score.summary.length.mean, 1) },
   { id: "tokens_low", label: "low", value: (r) => r.score.summary.length.low, show: (r) => fixed(r.score.summary.length.low, 1) },
   { id: "tokens_high", label: "high", value: (r) => r.score.summary.length.high, show: (r) => fixed(r.score.summary.length.high, 1) },
-  { id: "tokens_median", label: "median", value: (r) => r.score.summary.medianLength, show: (r) => fixed(r.score.summary.medianLength, 0) },
+  { id: "tokens_median", label: "median", value: (r) => r.score.summary.medianLength, show: (r) => median(r.score.summary.medianLength) },
   { id: "cut", label: "cut", value: (r) => r.score.summary.truncated, show: (r) => percent(r.score.summary.truncated) },
   { id: "reflecting", label: "“wait”", value: (r) => r.score.summary.reflecting, show: (r) => percent(r.score.summary.reflecting) },
   { id: "settings", label: "settings", text: true, value: (r) => r.settings, show: (r) => r.settings },
