@@ -12,9 +12,20 @@ import { useWidth } from "./useWidth";
 /** Room for "0.731 max" at the right edge. */
 const LABELS = 74;
 
+/** α of an earlier run, by layer. */
+export interface AlphaOverlay {
+  id: string;
+  label: string;
+  values: readonly number[];
+}
+/** Dashes of the second to the fourth series. */
+export const OVERLAY_DASHES = ["6 3", "2 3", "8 3 2 3"];
+const NO_OVERLAYS: readonly AlphaOverlay[] = [];
+const valuesOf = (rows: readonly LayerRow[], overlays: readonly AlphaOverlay[]): (number | undefined)[] => [...rows.map((r) => r.alpha), ...overlays.flatMap((o) => o.values)];
+
 /** "axis 0.48–0.75 of 0–1": the words beside the title that mark the axis as zoomed. */
-export function alphaAxisWords(rows: LayerRow[], reachable?: readonly [number, number]): string {
-  const values = rows.map((r) => r.alpha);
+export function alphaAxisWords(rows: LayerRow[], reachable?: readonly [number, number], overlays = NO_OVERLAYS): string {
+  const values = valuesOf(rows, overlays);
   if (!reachable && !values.some((v) => v !== undefined)) return "share of the fine-tuned change a layer takes";
   const [low, high] = alphaAxis(values, reachable).domain;
   return `share of the fine-tuned change a layer takes; axis ${fixed(low, 2)}–${fixed(high, 2)} of 0–1`;
@@ -22,16 +33,16 @@ export function alphaAxisWords(rows: LayerRow[], reachable?: readonly [number, n
 
 /**
  * α per layer. The axis is zoomed to what the method can reach; the ruler at the left shows which part of 0 to 1 that is,
- * the band and its named ends show the range, the dotted line is the mean.
+ * the band and its named ends show the range, the dotted line is the mean. Earlier runs lie under it, dashed.
  */
-export const AlphaChart = memo(function AlphaChart({ rows, reachable, height, pending }: { rows: LayerRow[]; reachable?: [number, number]; height: number; pending?: boolean }) {
+export const AlphaChart = memo(function AlphaChart({ rows, reachable, height, pending, overlays = NO_OVERLAYS }: { rows: LayerRow[]; reachable?: [number, number]; height: number; pending?: boolean; overlays?: readonly AlphaOverlay[] }) {
   const [ref, width] = useWidth();
   const narrow = width < NARROW;
   const mean = useMemo(() => meanOf(rows.map((r) => r.alpha)), [rows]);
   const axis = useMemo(() => {
-    const values = rows.map((r) => r.alpha);
+    const values = valuesOf(rows, overlays);
     return reachable || values.some((v) => v !== undefined) ? alphaAxis(values, reachable) : undefined;
-  }, [rows, reachable]);
+  }, [rows, reachable, overlays]);
   const hasValues = mean !== undefined;
   return (
     <div ref={ref}>
@@ -39,7 +50,7 @@ export const AlphaChart = memo(function AlphaChart({ rows, reachable, height, pe
         rows={rows}
         read={READINGS.alpha}
         name="α per layer"
-        summary={alphaSummary(rows)}
+        summary={[alphaSummary(rows), ...overlays.map((o) => `${o.label}: ${fixed(Math.min(...o.values), 3)} to ${fixed(Math.max(...o.values), 3)}.`)].join(" ")}
         height={height}
         top={14}
         right={narrow ? GUTTER.right : LABELS}
@@ -52,6 +63,7 @@ export const AlphaChart = memo(function AlphaChart({ rows, reachable, height, pe
           [axis, rows.length, reachable, mean, narrow],
         )}
       >
+        {overlays.map((o, i) => <Line key={o.id} dataKey={(row: LayerRow) => o.values[row.layer]} type="linear" stroke={`var(--series-${i + 2})`} strokeWidth={1.5} strokeDasharray={OVERLAY_DASHES[i]!} dot={false} activeDot={false} isAnimationActive={false} />)}
         <Line dataKey="alpha" type="linear" stroke="var(--decided)" strokeWidth={1.5} dot={{ r: dotRadius(rows.length, 3), fill: "var(--decided)", stroke: "none" }} activeDot={false} isAnimationActive={false} />
       </Plot>
     </div>

@@ -5,6 +5,7 @@ import { StudioError } from "../../../src/core/errors";
 import { METHODS } from "../../../src/merge/methods";
 import { methodInfo } from "../../../src/merge/methods/index";
 import { bestCell, cellPlace, sweepWords, sweptRows } from "../../../src/app/state/swept";
+import { runMatches } from "../../../src/app/panels/drawers/runSearch";
 import { fakeBase, fakeTuned } from "../../support/fakeData";
 import { createFakeEngine, type FakeEngine, type FakeOptions } from "../../support/fakeEngine";
 
@@ -118,6 +119,9 @@ describe("sweeping", () => {
     expect(words).toEqual({ axes: "r 0.10, 0.20, 0.30 × gate 0.70, 0.42", found: "6 of 6 cells on 20 problems, sampled, T 0.5", best: `${(100 * best.summary!.accuracy.mean).toFixed(1)}% · ${best.tokens.toFixed(1)} tokens`, at: cellPlace(sweep!, best) });
     expect(recipeHash).toMatch(/^7f3a/);
     expect(sweep!.cells.every((c) => c.summary!.accuracy.mean <= best.summary!.accuracy.mean)).toBe(true);
+
+    const finds = (search: string): boolean => runMatches(store.getState().runs[0]!, "FIM-TIES swept", search);
+    expect(["fim sweep r>0.2", "fim swept r>0.2", "r>0.3", "gate<=0.42", "accuracy>=200%", "tokens>1", "nothing=0", "θ=0.3"].map(finds)).toEqual([false, true, false, true, false, true, false, false]);
 
     const again = createStudioStore(engine, { storage: { getItem: (k) => memory.get(k) ?? null, setItem: () => undefined, removeItem: () => undefined } });
     await again.getState().start();

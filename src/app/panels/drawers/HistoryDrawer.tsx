@@ -25,7 +25,7 @@ export function HistoryDrawer({ onClose }: { onClose: () => void }) {
     .filter((run) => (kind === "all" || run.outcome === kind || (kind === "evaluated" && run.scores !== undefined)) && runMatches(run, text(run), query))
     .toSorted((a, b) => Number(b.pinned) - Number(a.pinned) || b.time - a.time);
   const selected = chosen.map((id) => runs.find((run) => run.id === id)).filter((run) => run !== undefined);
-  const drawable = selected.some((run) => run.scores ?? run.sweep);
+  const drawable = selected.some((run) => run.scores !== undefined || run.sweep !== undefined || run.alphas.length > 0);
   const choose = (id: string): void => setChosen((now) => (now.includes(id) ? now.filter((c) => c !== id) : [...now, id]));
   const head = (
     <div className="row">

@@ -1,6 +1,6 @@
-import { useState, type ReactNode } from "react";
+import { useMemo, useState, type ReactNode } from "react";
 import type { ExpertShape, LayerRow } from "../../../engine/api";
-import { AlphaChart, alphaAxisWords } from "../../charts/AlphaChart";
+import { AlphaChart, alphaAxisWords, OVERLAY_DASHES, type AlphaOverlay } from "../../charts/AlphaChart";
 import { ChartPanel } from "../../charts/ChartPanel";
 import { layerColumns, type Quantity } from "../../charts/columns";
 import { saveText, toCsv } from "../../charts/csv";
@@ -9,6 +9,8 @@ import { FisherChart } from "../../charts/FisherChart";
 import { KeptChart } from "../../charts/KeptChart";
 import { ScoreChart } from "../../charts/ScoreChart";
 import { TableTwin } from "../../charts/TableTwin";
+import { sameRecipe, shortName } from "../../state/contenders";
+import { useShallow, useStudio } from "../../state/useStudio";
 import { Icon } from "../../ui/icons";
 
 const rowKey = (r: LayerRow) => r.layer;
@@ -23,21 +25,31 @@ interface Common {
 export function AlphaPanel({ rows, name, expert, quantities, height }: Common & { expert: ExpertShape | undefined; quantities: readonly Quantity[]; height: number }) {
   const [table, setTable] = useState(false);
   const empty = rows.every((r) => r.alpha === undefined);
+  const overlays = useOverlays(rows.length);
   return (
     <>
       <ChartPanel
         title="α"
-        sub={alphaAxisWords(rows, expert?.reachable)}
-        legend={<span className="legend only-wide"><span><i className="ld" />decided by the method</span></span>}
+        sub={alphaAxisWords(rows, expert?.reachable, overlays)}
+        legend={<span className="legend only-wide"><span><i className="ld" />decided by the method</span>{overlays.map((o, i) => <span key={o.id}><svg width="20" height="8" aria-hidden="true"><line x1="0" x2="20" y1="4" y2="4" stroke={`var(--series-${i + 2})`} strokeWidth="1.5" strokeDasharray={OVERLAY_DASHES[i]} /></svg> {o.label}</span>)}</span>}
         table={table && !empty}
         onTable={setTable}
         empty={empty}
         csv={() => ({ name: `${name}-alpha.csv`, text: toCsv(layerColumns(["alpha", ...(quantities.includes("gateAlpha") ? (["gateAlpha"] as const) : [])]), rows) })}
       >
-        <AlphaChart rows={rows} height={height} {...(expert?.reachable ? { reachable: expert.reachable } : {})} />
+        <AlphaChart rows={rows} height={height} overlays={overlays} {...(expert?.reachable ? { reachable: expert.reachable } : {})} />
       </ChartPanel>
       {table && !empty && <LayerTable rows={rows} name={name} quantities={quantities} />}
     </>
+  );
+}
+
+/** Runs that were chosen in the history, three at most, where they have as many layers. */
+function useOverlays(layers: number): AlphaOverlay[] {
+  const [runs, charted, recipe, methods, off] = useStudio(useShallow((s) => [s.runs, s.charted, s.recipe, s.methods, s.overlay === "none"]));
+  return useMemo(
+    () => (off ? [] : runs.filter((run) => charted.includes(run.id) && run.alphas.length === layers && !sameRecipe(run.recipe, recipe)).slice(0, OVERLAY_DASHES.length).map((run) => ({ id: run.id, label: shortName(run.recipe, recipe, methods), values: run.alphas }))),
+    [runs, charted, recipe, methods, off, layers],
   );
 }
 
