@@ -35,9 +35,9 @@ export class HeldModels {
     this.held = this.held.filter((h) => h.busy > 0);
   }
 
-  /** Runs with the generator of a model: the one that is held, or a new one in the place of the one that was asked longest ago. */
-  async use<T>(answering: Answering, gpu: Gpu, signal: AbortSignal, work: (generator: Generator, brought: WeightsBrought) => Promise<T>): Promise<T> {
-    const { held, brought } = this.find(answering, gpu) ?? (await this.make(answering, gpu, signal));
+  /** Runs with the generator of a model: the one that is held, or a new one in the place of the one that was asked longest ago. `onPart` tells which part of its weights has come. */
+  async use<T>(answering: Answering, gpu: Gpu, signal: AbortSignal, work: (generator: Generator, brought: WeightsBrought) => Promise<T>, onPart?: (part: number, parts: number) => void): Promise<T> {
+    const { held, brought } = this.find(answering, gpu) ?? (await this.make(answering, gpu, signal, onPart));
     try {
       return await work(held.generator, brought);
     } finally {
@@ -55,7 +55,7 @@ export class HeldModels {
     return { held, brought: { made: 0, there: loaded.made + loaded.taken, bytes: plan.residentBytes, seconds: 0 } };
   }
 
-  private async make(answering: Answering, gpu: Gpu, signal: AbortSignal): Promise<{ held: Held; brought: WeightsBrought }> {
+  private async make(answering: Answering, gpu: Gpu, signal: AbortSignal, onProgress: ((part: number, parts: number) => void) | undefined): Promise<{ held: Held; brought: WeightsBrought }> {
     const merge = answering.recipeHash !== undefined;
     if (merge) this.tried.merges++;
     const now = jobClock(signal);
@@ -69,7 +69,7 @@ export class HeldModels {
         this.held = this.held.filter((h) => h !== idle);
       }
     };
-    const generator = await createGenerator(gpu, weights, parseModelConfig(answering.files.config), { budgetBytes: this.resources.gpuBytes, pool, makeRoom, signal });
+    const generator = await createGenerator(gpu, weights, parseModelConfig(answering.files.config), { budgetBytes: this.resources.gpuBytes, pool, makeRoom, signal, onProgress });
     const { made, taken } = generator.loaded;
     if (merge) {
       this.tried.tensorsMade += made;

@@ -24,6 +24,8 @@ export interface TryHost {
   answering(model: TryModel, jobId: string, signal: AbortSignal, onProgress: OnProgress): Promise<Answering>;
 }
 
+/** Before a model answers. */
+const WEIGHTS = { id: "weights", label: "Weights made and brought to the GPU" };
 /** Answers that come in are told this often. */
 const PIECE_MS = 60;
 const THOUGHT = "</think>";
@@ -86,9 +88,9 @@ export class Trying {
 
   /**
    * Answers to prompts, in their order, `samples` of each side by side; `onToken` tells each token as it comes. `begin` is called
-   * first, and again when a device was lost in between: then everything is told anew.
+   * first, and again when a device was lost in between: then everything is told anew. It gives what the phase counts.
    */
-  private async answers(answering: Answering, prompts: readonly string[], options: TryOptions, samples: number, signal: AbortSignal, begin: () => void, onToken: (index: number, id: number) => void, onDone: (index: number, answer: TryAnswer) => void): Promise<void> {
+  private async answers(answering: Answering, meter: ProgressMeter, prompts: readonly string[], options: TryOptions, samples: number, signal: AbortSignal, begin: () => string | undefined, onToken: (index: number, id: number) => void, onDone: (index: number, answer: TryAnswer) => void): Promise<void> {
     requireForward(answering);
     const tokenizer = await tokenizerOf(answering.files);
     const stops = options.stopIds ?? (await stopIds(answering.files)).map((s) => s.id);
@@ -109,8 +111,15 @@ export class Trying {
     const { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens } = options;
     const answer = ({ ids: found, ...rest }: Generated, weights: WeightsBrought): TryAnswer => ({ ...rest, ids: found, text: tokenizer.decode(found, { skipSpecial: true }), ...(answering.recipeHash === undefined ? {} : { recipeHash: answering.recipeHash }), weights });
     await this.host.device.run("Answering", signal, async (gpu) => {
-      begin();
-      await this.models.use(answering, gpu, signal, (generator, brought) => generator.generate(ids, { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens, samples, stopIds: stops, signal, onEnd: (index, found) => onDone(index, answer(found, brought)) }, onToken));
+      const count = begin();
+      meter.phase("weights");
+      await this.models.use(answering, gpu, signal, (generator, brought) => {
+        meter.phase("answer", count);
+        return generator.generate(ids, { temperature, topK, topP, repetitionPenalty, seed, maxNewTokens, samples, stopIds: stops, signal, onEnd: (index, found) => onDone(index, answer(found, brought)) }, onToken);
+      }, (part, parts) => {
+        meter.count(`part ${part} of ${parts}`);
+        meter.emit(0, true);
+      });
       throwIfCancelled(signal);
     });
   }
@@ -126,16 +135,16 @@ export class Trying {
   }
 
   async generate(answering: Answering, jobId: string, prompts: readonly string[], options: TryOptions, signal: AbortSignal, onProgress: OnProgress, onPiece: (piece: TryPiece) => void): Promise<TryAnswer[]> {
-    const meter = new ProgressMeter(jobId, "try", [{ id: "answer", label: `${answering.name} answers` }], prompts.length * options.maxNewTokens, onProgress, { signal });
-    meter.phase("answer");
+    const meter = new ProgressMeter(jobId, "try", [WEIGHTS, { id: "answer", label: `${answering.name} answers` }], prompts.length * options.maxNewTokens, onProgress, { signal });
     const tokenizer = await tokenizerOf(answering.files);
     const fresh = () => prompts.map(() => ({ stream: tokenizer.stream({ skipSpecial: true }), text: "", tokens: 0, told: -Infinity }));
     let texts = fresh();
     const answers: TryAnswer[] = [];
     let work = 0;
-    await this.answers(answering, prompts, options, 1, signal, () => {
+    await this.answers(answering, meter, prompts, options, 1, signal, () => {
       texts = fresh();
       work = 0;
+      return undefined;
     }, (index, id) => {
       const state = texts[index]!;
       const chunk = state.stream.push(id);
@@ -158,16 +167,16 @@ export class Trying {
   /** Answers problems, judges each answer, and sums up. What a cancelled evaluation judged was told by `onItem`. */
   async evaluate(answering: Answering, jobId: string, problems: readonly Problem[], options: TryOptions & { samples: number }, signal: AbortSignal, onProgress: OnProgress, onItem: (item: EvaluatedItem) => void): Promise<Evaluation> {
     const { samples } = options;
-    const meter = new ProgressMeter(jobId, "try", [{ id: "answer", label: `${answering.name} answers ${problems.length} problems` }], problems.length * samples, onProgress, { signal });
-    meter.phase("answer", `0 of ${problems.length}`);
+    const meter = new ProgressMeter(jobId, "try", [WEIGHTS, { id: "answer", label: `${answering.name} answers ${problems.length} problems` }], problems.length * samples, onProgress, { signal });
     const started = performance.now();
     const fresh = (): JudgedProblem[] => problems.map(({ prompt, answer, tier }) => ({ prompt, reference: answer, ...(tier === undefined ? {} : { tier }), responses: [] }));
     let judged = fresh();
     let done = 0;
     let tokens = 0;
-    await this.answers(answering, problems.map((p) => p.prompt), options, samples, signal, () => {
+    await this.answers(answering, meter, problems.map((p) => p.prompt), options, samples, signal, () => {
       judged = fresh();
       done = tokens = 0;
+      return `0 of ${problems.length}`;
     }, () => tokens++, (index, answer) => {
       if (answer.stop === "cancelled") return;
       const problem = judged[Math.floor(index / samples)]!;

@@ -83,7 +83,7 @@ function useStatus(): { icon: IconName; text: string } {
   const after = trying.after > 0 ? `, ${words(trying.after)} more to come` : "";
   const phase = progress?.phases.find((p) => p.state === "now");
   const left = timeLeft(progress?.secondsLeft).about;
-  const at = trying.kind === "evaluate" ? `${name}: ${phase?.count ?? `${progressPercent(progress?.fraction)}%`}` : `${name} answers`;
+  const at = phase?.id === "weights" ? `${name}: weights${phase.count === undefined ? "" : `, ${phase.count}`}` : trying.kind === "evaluate" ? `${name}: ${phase?.count ?? `${progressPercent(progress?.fraction)}%`}` : `${name} answers`;
   return { icon: "running", text: `${at}${left === "–" || trying.kind === "compare" ? "" : `, ${left} left`}${after}. Finished models are kept if you stop.` };
 }
 
