@@ -108,7 +108,8 @@ export const createSampleRun: Slice<SampleSlice> = (set, get, env) => {
 
 /**
  * What a person's hand changes in the sample run: on another page it goes on behind it, and moves the page no more; with another
- * recipe it is over, since its numbers would be those of something else; with another pair there is nothing left to say of it.
+ * recipe it is over, since its numbers would be those of something else; with another pair there is nothing left to say of it, nor
+ * when its results were seen and left.
  * Undefined: no change.
  */
 export function takenOver(s: StudioState): Pick<StudioState, "sampleRun"> | undefined {
@@ -116,7 +117,10 @@ export function takenOver(s: StudioState): Pick<StudioState, "sampleRun"> | unde
   if (!run) return undefined;
   if (run.state !== "running") {
     const samePair = run.recipe === undefined || [s.baseId, ...s.modelIds].join() === [run.recipe.base, ...run.recipe.models].map((m) => m.id).join();
-    return samePair ? undefined : { sampleRun: undefined };
+    if (!samePair) return { sampleRun: undefined };
+    const there = s.step === "try" && s.tryTab === "evaluate";
+    if (run.state !== "done" || there === (run.seen ?? false)) return undefined;
+    return { sampleRun: there ? { ...run, seen: true } : undefined };
   }
   if (run.recipe !== undefined && !sameRecipe(s.recipe, run.recipe)) return { sampleRun: { ...run, state: "left" } };
   const moved = s.step !== run.at || (run.part === "evaluate" && s.tryTab !== "evaluate");

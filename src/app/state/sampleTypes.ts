@@ -14,6 +14,8 @@ export interface SampleRun {
   /** Whose numbers these are: the default of the pair. */
   recipe?: Recipe;
   tookMs?: number;
+  /** The page has shown its results. */
+  seen?: boolean;
 }
 
 export interface SampleSlice {

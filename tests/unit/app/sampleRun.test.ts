@@ -43,6 +43,14 @@ describe("the sample pair on one click", () => {
     expect(evaluations(engine)).toBe(3);
   });
 
+  test("the word on it stays until its results were seen and left", async () => {
+    const { s, end } = await setup();
+    await end;
+    expect(s().sampleRun).toMatchObject({ state: "done" });
+    s().setTryTab("compare");
+    expect(s().sampleRun).toBeUndefined();
+  });
+
   test("once more: nothing is copied again, and settings of before do not count", async () => {
     const { s, end, engine } = await setup();
     await end;

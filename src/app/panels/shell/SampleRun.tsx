@@ -1,4 +1,3 @@
-import { useEffect } from "react";
 import { useShallow, useStudio } from "../../state/useStudio";
 import type { SampleRun as Run } from "../../state";
 import { clock, count } from "../../ui/format";
@@ -6,6 +5,7 @@ import { Icon, type IconName } from "../../ui/icons";
 import { Banner } from "../../ui/marks";
 import "../../styles/sample.css";
 import { sampleSteps, type SampleStep } from "./sampleModel";
+import { useStopKey } from "./useStopKey";
 
 /** On every step while the sample runs by itself: what is done, what is at work and how long, and Stop. Then one line on how it ended. */
 export function SampleRun() {
@@ -75,19 +75,4 @@ function Ended({ run }: { run: Run }) {
       {text}
     </Banner>
   );
-}
-
-/** Esc stops the run while the page goes along with it; elsewhere the key is the page's own. */
-function useStopKey(follows: boolean, stop: () => Promise<void>): void {
-  const drawer = useStudio((s) => s.drawer);
-  useEffect(() => {
-    if (!follows || drawer !== "none") return;
-    const onKey = (event: KeyboardEvent): void => {
-      if (event.key !== "Escape" || event.defaultPrevented) return;
-      event.preventDefault();
-      void stop();
-    };
-    window.addEventListener("keydown", onKey);
-    return () => window.removeEventListener("keydown", onKey);
-  }, [follows, drawer, stop]);
 }

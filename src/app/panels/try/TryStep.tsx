@@ -9,6 +9,7 @@ import { bytes, capitalised, count, plural, progressPercent, shortHash, timeLeft
 import type { IconName } from "../../ui/icons";
 import { Banner } from "../../ui/marks";
 import { Shell } from "../../ui/Shell";
+import { useStopKey } from "../shell/useStopKey";
 import { Compare } from "./Compare";
 import { Evaluate } from "./Evaluate";
 import { BrokenBanner, Probe } from "./Probe";
@@ -24,7 +25,7 @@ export default function TryStep() {
   const reason = useStudio((s) => s.gpu?.reason);
   const [recipe, gpuBytes, forecast] = useStudio(useShallow((s) => [s.recipe, s.budgets?.gpuBytes, s.refreshForecast]));
   const asked = useStudio(evaluateWords);
-  useStopKey();
+  useStopKey(useStudio((s) => s.trying !== undefined), useStudio((s) => s.stopTrying));
   useEffect(() => {
     if (!blocked) void refresh();
   }, [blocked, recipe, gpuBytes, refresh]);
@@ -74,7 +75,7 @@ function useStatus(): { icon: IconName; text: string } {
   const evaluated = useStudio((s) => Object.values(s.evaluated).filter((e) => e.score.set === setKey(s)).length);
   const tab = useStudio((s) => s.tryTab);
   const preview = useStudio((s) => s.answers.merge?.answer);
-  if (!trying && tab === "evaluate" && evaluated > 0) return { icon: "check", text: `${evaluated === 1 ? "One model was" : `${capitalised(words(evaluated))} models were`} evaluated on these problems. Their numbers are in the run history.` };
+  if (!trying && tab === "evaluate" && evaluated > 0) return { icon: "check", text: `${evaluated === 1 ? "One model was" : `${capitalised(words(evaluated))} models were`} evaluated on these problems. Their numbers are kept in this browser.` };
   if (!trying && tab === "compare" && preview) return { icon: "check", text: `Preview made from recipe ${shortHash(preview.recipeHash)}: ${mergedWords(preview.weights)}, ${bytes(preview.weights.bytes)} on the GPU.` };
   if (!trying) return tab === "compare" && answered > 0 ? { icon: "check", text: `${answered === 1 ? "One model has" : `${capitalised(words(answered))} models have`} answered.` } : { icon: "info", text: "Nothing is written by trying." };
   if (trying.kind === "sweep" && sweep) return { icon: "running", text: trying.stopping ? "Stopping the sweep. Finished cells are kept." : `Sweep: cell ${sweep.cell} of ${sweep.cells}${sweep.secondsLeft === undefined ? "" : `, ${timeLeft([sweep.secondsLeft, sweep.secondsLeft]).about} left`}. Finished cells are kept if you cancel.` };
@@ -85,21 +86,4 @@ function useStatus(): { icon: IconName; text: string } {
   const left = timeLeft(progress?.secondsLeft).about;
   const at = phase?.id === "weights" ? `${name}: weights${phase.count === undefined ? "" : `, ${phase.count}`}` : trying.kind === "evaluate" ? `${name}: ${phase?.count ?? `${progressPercent(progress?.fraction)}%`}` : `${name} answers`;
   return { icon: "running", text: `${at}${left === "–" || trying.kind === "compare" ? "" : `, ${left} left`}${after}. Finished models are kept if you stop.` };
-}
-
-/** Esc stops what runs, unless a drawer or a menu takes the key. */
-function useStopKey(): void {
-  const running = useStudio((s) => s.trying !== undefined);
-  const stop = useStudio((s) => s.stopTrying);
-  const drawer = useStudio((s) => s.drawer);
-  useEffect(() => {
-    if (!running || drawer !== "none") return;
-    const onKey = (event: KeyboardEvent): void => {
-      if (event.key !== "Escape" || event.defaultPrevented) return;
-      event.preventDefault();
-      void stop();
-    };
-    window.addEventListener("keydown", onKey);
-    return () => window.removeEventListener("keydown", onKey);
-  }, [running, stop, drawer]);
 }
