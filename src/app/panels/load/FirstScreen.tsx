@@ -59,7 +59,7 @@ function Sample() {
   };
   return (
     <div className="panel sample">
-      <div className="grow"><b>No models at hand?</b> Try the sample pair: a pocket calculator and its long-thinking version, two small models that come with this page. One click copies and measures them, then asks both and their merge 60 problems each. It took 62 to 86 s on two busy cores without a GPU.</div>
+      <div className="grow"><b>No models at hand?</b> Try the sample pair: a pocket calculator and its long-thinking version, two small models that come with this page. One click copies and measures them, then asks both and their merge 60 problems each. It took 20 s on two cores without a GPU.</div>
       <button type="button" className="btn" disabled={asked} onClick={() => ask(run)}>Try with the sample pair</button>
       <button type="button" className="btn ghost" disabled={asked} onClick={() => ask(load)}>Only load and measure</button>
     </div>
@@ -82,6 +82,6 @@ function GpuFact({ gpu }: { gpu: GpuInfo | undefined }) {
   const openDrawer = useStudio((s) => s.openDrawer);
   if (!gpu) return <><b>Asking for a GPU</b><span>The adapter has not answered yet.</span></>;
   if (gpu.state === "none") return <><b>No WebGPU in this browser</b><span>Load, Check and methods without Fisher still work. <button type="button" className="link" onClick={() => openDrawer("gpu")}>How to turn it on</button></span></>;
-  if (gpu.state === "software") return <><b>{gpu.name}, software GPU</b><span>All results are the same, only slower. The sample pair takes about a minute; a model of a billion parameters would take hours.</span></>;
+  if (gpu.state === "software") return <><b>{gpu.name}, software GPU</b><span>All results are the same, only slower. The sample pair took 20 s on two cores; a model of a billion parameters would take hours.</span></>;
   return <><b>{gpu.name}, hardware GPU</b><span>Everything can run here. Limits are listed behind the badge above.</span></>;
 }
