@@ -2,8 +2,8 @@ import { defineConfig } from "@playwright/test";
 
 const port = Number(process.env.E2E_PORT ?? 4199);
 
-/** Tests that hold a job to seconds or measure memory: another browser beside them would be measured too. */
-const ALONE = ["**/cancel.spec.ts", "**/pause.spec.ts", "**/sample.spec.ts", "**/memory.spec.ts"];
+/** Tests that hold much work to two seconds or measure memory: another browser beside them would be measured too. */
+const ALONE = ["**/cancel.spec.ts", "**/memory.spec.ts"];
 const notTests = process.env.SCREENSHOTS ? [] : ["**/screenshots.spec.ts"];
 
 export default defineConfig({
