@@ -9,6 +9,7 @@ import { virtualCheckpoint } from "../export/virtual";
 import type { Gpu } from "../gpu/gpu";
 import type { createMerges } from "./merges";
 import type { EngineEnv } from "./engine";
+import type { Resources } from "./resources";
 import { planWork } from "./work";
 
 /** A model that answers: where its weights come from on a given device, and the small files beside them. */
@@ -26,7 +27,7 @@ export interface Answering {
 const mergeKey = (recipe: Pick<Recipe, "base" | "models">, hash: string): string => `merge ${[recipe.base, ...recipe.models].map((m) => m.hash ?? m.id ?? m.name).join(" ")} ${hash}`;
 
 /** Opens models that answer: stored ones, and merges, for which is measured first what they need. */
-export function createAnswering({ library }: Pick<EngineEnv, "library">, readyMerge: ReturnType<typeof createMerges>["readyMerge"]) {
+export function createAnswering({ library }: Pick<EngineEnv, "library">, resources: Resources, readyMerge: ReturnType<typeof createMerges>["readyMerge"]) {
   /** With the identity of its tensors: where a model lies in the library, and the hash of what lies there. */
   const known = async (checkpoint: Checkpoint, id: string): Promise<Checkpoint> => {
     const stored = (await library.list()).find((model) => model.id === id);
@@ -36,7 +37,7 @@ export function createAnswering({ library }: Pick<EngineEnv, "library">, readyMe
   return async (model: TryModel, jobId: string, signal: AbortSignal, onProgress: OnProgress): Promise<Answering> => {
     if (model.kind === "model") {
       const files = await library.get(model.id);
-      return { name: files.name, key: `model ${model.id}`, files, weights: async () => pausable(await known(files, model.id), signal) };
+      return { name: files.name, key: `model ${model.id}`, files, weights: async () => pausable(await known(resources.timed(files), model.id), signal) };
     }
     const { context, shape, measured } = await readyMerge(model.recipe, jobId, signal, onProgress);
     const { base, experts, plan, recipe } = context;
@@ -47,7 +48,7 @@ export function createAnswering({ library }: Pick<EngineEnv, "library">, readyMe
       name: recipe.output.name, key: mergeKey(recipe, hash), recipeHash: hash,
       files: virtualCheckpoint({ ...at, gpu: undefined, sources: { base, experts }, workOf: async (tensor) => (await planWork(context, shape, measured, signal))(tensor) }),
       weights: async (gpu, of) => {
-        const [from, ...others] = (await Promise.all([recipe.base, ...recipe.models].map((ref, i) => known(i === 0 ? base : experts[i - 1]!, ref.id ?? ref.name)))) as [Checkpoint, ...Checkpoint[]];
+        const [from, ...others] = (await Promise.all([recipe.base, ...recipe.models].map((ref, i) => known(resources.timed(i === 0 ? base : experts[i - 1]!), ref.id ?? ref.name)))) as [Checkpoint, ...Checkpoint[]];
         return virtualCheckpoint({ ...at, gpu, sources: { base: from, experts: others }, workOf: await planWork(context, shape, measured, of), signal: of });
       },
     };

@@ -99,7 +99,7 @@ export function createEngine(env: EngineEnv): EngineApi {
 
   const trying = new Trying({
     device, resources,
-    answering: createAnswering(env, readyMerge),
+    answering: createAnswering(env, resources, readyMerge),
   });
   const tried = <T>(jobId: string, model: TryModel, onProgress: Parameters<EngineApi["measure"]>[2], work: (answering: Answering, signal: AbortSignal) => Promise<T>): Promise<T> =>
     jobs.run(jobId, async (signal) => work(await trying.host.answering(model, jobId, signal, onProgress), signal));

@@ -11,6 +11,10 @@ import { DEFAULT_BUDGETS, MIN_BUDGET, planMerge, type Plan, type PlanJob } from 
 /** Below this much waiting a speed says more about the clock than about the disk. */
 const MIN_SECONDS = 0.05;
 
+/** What is read at most to learn a speed, and in pieces of what size. */
+const LEARN_BYTES = 256 * 1024 * 1024;
+const LEARN_PIECE = 4 * 1024 * 1024;
+
 /** Amounts and the seconds they took. */
 class Speed {
   private amount = 0;
@@ -94,6 +98,19 @@ export class Resources {
         return bytes;
       },
     };
+  }
+
+  /** Where no speed of reading is known yet, learns it from the first tensors of a stored model. */
+  async learnReading(checkpoint: Checkpoint): Promise<void> {
+    const timed = this.timed(checkpoint);
+    let left = LEARN_BYTES;
+    for (const { name, begin, end } of checkpoint.tensors.values())
+      for (let at = 0; at < end - begin; at += LEARN_PIECE) {
+        if (this.reads.rate !== undefined || left <= 0) return;
+        const length = Math.min(LEARN_PIECE, end - begin - at, left);
+        await timed.read(name, at, length);
+        left -= length;
+      }
   }
 
   /** Learns how fast files are hashed and written, one after the other in one thread. */

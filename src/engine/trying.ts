@@ -67,6 +67,8 @@ export class Trying {
     requireForward(answering);
     const { resources } = this.host;
     const streamed = inputs * planGenerator(answering.files, parseModelConfig(answering.files.config), resources.gpuBytes).streamedBytesPerStep;
+    // A merge is not read for this: that would be to make it.
+    if (streamed > 0 && answering.recipeHash === undefined) await resources.learnReading(answering.files);
     const rate = resources.seen.readBytes;
     const generation = await answering.files.text("generation_config.json");
     const limit = generation === undefined ? undefined : parseJsonRecord(generation, "generation_config.json").max_new_tokens;

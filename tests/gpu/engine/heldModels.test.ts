@@ -43,7 +43,7 @@ beforeAll(async () => {
   count = (part = "") => expectedTensors(config).filter((t) => t.name.includes(part)).length;
   const resources = new Resources(undefined, { ingest: "copy", sliceElements: undefined, readAhead: undefined });
   const { readyMerge } = createMerges(b.env, { device: new Device(b.env.gpu), passes: new PassStore(b.env.passes), resources, kernels: new KernelChoices(undefined, ""), facts: async () => gpu.facts, beforePass: () => undefined });
-  const answering = createAnswering(b.env, readyMerge);
+  const answering = createAnswering(b.env, resources, readyMerge);
   open = (model, of = signal) => answering(model, "try", of, () => undefined);
   models = new HeldModels(resources);
 });

@@ -38,7 +38,7 @@ export function AnswerColumn({ contender, mark }: { contender: Contender; mark: 
         {answer?.text ? <Text answer={answer} mark={mark} /> : <Empty answer={answer} refused={facts?.refused} needsPass={needsPass} />}
       </div>
       <footer>
-        <span>tokens <b>{answer?.text ? count(answer.tokens, true) : "–"}</b></span>
+        <span>tokens <b>{answer?.text || answer?.answer ? count(answer.tokens, true) : "–"}</b></span>
         <span>speed <b>{speed(answer?.answer?.tokensPerSecond ?? answer?.rate)}</b></span>
         <span>stop <b>{answer?.answer ? STOP[answer.answer.stop] : answer?.state === "writing" ? "…" : answer?.state === "stopped" && answer.text ? "stopped" : "–"}</b>{answer?.answer?.stopId !== undefined && <> id <b>{answer.answer.stopId}</b></>}</span>
       </footer>
@@ -73,7 +73,7 @@ function StateChip({ answer, other }: { answer: ColumnAnswer; other: boolean }) 
 function Empty({ answer, refused, needsPass }: { answer: ColumnAnswer | undefined; refused: string | undefined; needsPass: boolean }) {
   const fault = answer?.state === "failed" ? answer.fault : !answer && refused ? refused : undefined;
   if (fault) return <span className="fault"><Icon name="warn" /><span>{fault}</span></span>;
-  if (answer?.state === "done") return <span className="muted">An empty answer: its first token ended the text.</span>;
+  if (answer?.state === "done") return <span className="muted">{answer.answer?.ids.length === 0 ? "An empty answer: its first token ended the text." : "An answer without text: its tokens stand for no characters."}</span>;
   if (answer?.state === "writing") return <span className="caret" />;
   return <span className="muted">{answer?.state === "stopped" ? "Stopped before it began." : answer?.state === "waiting" ? "" : needsPass ? "No answer yet. This merge measures its layers first." : "No answer yet."}</span>;
 }

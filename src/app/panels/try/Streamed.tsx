@@ -16,7 +16,7 @@ export function Streamed({ list }: { list: readonly Contender[] }) {
   const each = streamed.map(({ name, read }) => `${name} ${bytes(read)}`).join(", ");
   return (
     <Banner tone="warn" icon="warn" lead={`The weights do not fit${slowest.gpuBytes === undefined ? " the GPU memory this page may use" : ` ${mebibytes(slowest.gpuBytes)} of GPU memory`}.`} actions={<button type="button" className="btn s" onClick={() => open("gpu")}>Memory budget</button>}>
-      Read again for every token: {each}. {slowest.seconds === undefined ? "Reading was too fast so far to say how long that takes." : `At the speed of reading so far, at least ${slowest.seconds < 0.01 ? "some milliseconds" : `${fixed(slowest.seconds, slowest.seconds < 10 ? 2 : 0)} s`} a token.`}
+      Read again for every token: {each}. {slowest.seconds === undefined ? "How long that takes is not known yet." : `At the speed of reading so far, at least ${slowest.seconds < 0.01 ? "some milliseconds" : `${fixed(slowest.seconds, slowest.seconds < 10 ? 2 : 0)} s`} a token.`}
     </Banner>
   );
 }
